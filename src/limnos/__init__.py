@@ -1,0 +1,1 @@
+"""A data lake that measures its own water."""

@@ -1,0 +1,66 @@
+"""Files of a table, and the published versions they make up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+
+from limnos.model.names import TableName
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Say how files are to be written: where, with which field ids, split by which SQL expressions.
+
+    `directory` is a path or URI without a trailing slash. `field_ids` maps each column to its Iceberg id, nested ones as
+    `{"": id, "element": ...}` in the engine's notation. `partitions` maps an alias to the SQL expression whose value splits the files.
+    """
+
+    directory: str
+    field_ids: Mapping[str, object]
+    partitions: Mapping[str, str] = field(default_factory=dict[str, str])
+    file_size_bytes: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """Describe one Parquet file that was just written; `partition` holds the text of each partition expression (None for null)."""
+
+    path: str
+    rows: int
+    size_bytes: int
+    null_counts: Mapping[str, int]
+    minimums: Mapping[str, object]
+    maximums: Mapping[str, object]
+    partition: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Say how an engine reads one version of a table: its files, and its columns by Iceberg field id.
+
+    `schema` carries the field ids in Arrow metadata (`PARQUET:field_id`). `deletes` lists position-delete files; an engine that cannot
+    honour them must refuse.
+    """
+
+    table: TableName
+    schema: pa.Schema
+    files: tuple[str, ...]
+    rows: int
+    deletes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Point at a published version of a table; `digest` identifies its content files, `at` is in UTC."""
+
+    table: TableName
+    snapshot_id: int
+    rows: int
+    at: datetime
+    run_id: str
+    digest: str = ""
+    metadata_location: str = ""

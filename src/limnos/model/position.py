@@ -1,0 +1,32 @@
+"""How far a source was read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Remember how far a source was read, or what it looked like; equal positions mean an unchanged source.
+
+    `kind` names how to read `value`, which holds JSON values only.
+
+    Examples:
+        >>> Position.from_json(Position("files", {"a.csv": "9f86"}).as_json())
+        Position(kind='files', value={'a.csv': '9f86'})
+    """
+
+    kind: str
+    value: Mapping[str, object]
+
+    def as_json(self) -> str:
+        """Write it as canonical JSON: sorted keys, no spaces."""
+        return json.dumps({"kind": self.kind, "value": self.value}, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Position:
+        """Read what `as_json` wrote."""
+        said = json.loads(text)
+        return cls(said["kind"], said["value"])

@@ -1,0 +1,115 @@
+"""The project file as values: what a user declared, checked and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from limnos.model.contract import Column, DriftPolicy, Partition, RuleSpec, Severity
+from limnos.model.names import TableName
+from limnos.model.place import NOWHERE, Place
+from limnos.model.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Declare one option that a source type understands in limnos.yml; `per_table` ones stand under a table.
+
+    `kind` is a JSON Schema type: string, integer, number, boolean, array or object. `secret` ones may be `secret://NAME`.
+    """
+
+    name: str
+    kind: str = "string"
+    required: bool = False
+    default: object = None
+    per_table: bool = False
+    secret: bool = False
+    choices: tuple[str, ...] = ()
+    description: str = ""
+
+
+class Mode(StrEnum):
+    """Say how a table is read; other modes come with the sources that can."""
+
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """Name one table of a source: `name` in the lake, `target` the lake table, `key` when declared."""
+
+    name: str
+    target: TableName
+    mode: Mode = Mode.FULL
+    key: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict[str, object])
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """Declare a source: its name and type, resolved options (secrets as `Secret`), and its tables.
+
+    `root` is the project directory that relative paths start from. An empty `tables` with `every` set means every table the source has.
+    """
+
+    name: str
+    type: str
+    root: Path
+    namespace: str
+    options: Mapping[str, object] = field(default_factory=dict[str, object])
+    tables: tuple[SourceTable, ...] = ()
+    every: bool = False
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class TableConfig:
+    """Declare what limnos.yml or an ODCS contract says of a table; empty fields leave the source's word standing.
+
+    `declared` tells whether `columns` is the whole list (a contract) and not only additions.
+    """
+
+    table: TableName
+    columns: tuple[Column, ...] = ()
+    declared: bool = False
+    key: tuple[str, ...] = ()
+    rules: tuple[RuleSpec, ...] = ()
+    partitions: tuple[Partition, ...] = ()
+    drift: DriftPolicy = DriftPolicy()
+    on_fail: Severity = Severity.QUARANTINE
+    owner: str = ""
+    description: str = ""
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """Say where the lake is: a directory (absolute path) or `s3://bucket/prefix`, with its options.
+
+    Options for S3: endpoint, region, access_key, secret_key (as `Secret`), path_style.
+    """
+
+    uri: str
+    options: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the lake is a directory of this machine."""
+        return "://" not in self.uri
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Hold everything a user declared, for one environment."""
+
+    name: str
+    root: Path
+    lake: StorageConfig
+    state: Secret
+    sources: tuple[SourceConfig, ...]
+    tables: Mapping[TableName, TableConfig]
+    environment: str = ""
+    place: Place = NOWHERE

@@ -1,0 +1,335 @@
+"""Every seam of Limnos as a Protocol; read this file first.
+
+The way in is `Source` -> `Extract` -> `Session.write` -> `Rule` -> `Catalog.publish`; the way out is `Policy` -> `Engine.query` -> `Sink`;
+each arrow leaves an `Event` in the `Ledger`. A capability is declared and tested both ways: declared means it works,
+undeclared raises `Unsupported`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from limnos.model.contract import Contract, RuleSpec
+from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
+from limnos.model.decision import Action, Decision, Principal
+from limnos.model.event import Event
+from limnos.model.extract import Extract
+from limnos.model.names import TableName
+from limnos.model.position import Position
+from limnos.model.project import Option, SourceConfig
+from limnos.model.run import Finding, Step
+from limnos.model.verdict import Dimension
+
+Observer = Callable[[Step], None]
+"""Told each step boundary that a verb passes."""
+
+
+class Session(Protocol):
+    """Run trusted SQL of our own rooms on the embedded engine; temporary tables live as long as the session.
+
+    Every name and value in the SQL went through `model.names.quoted` or `literal`. `inputs` are visible under their keyword.
+    """
+
+    def run(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.Table:
+        """Run one statement and give its whole result."""
+        ...
+
+    def stream(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
+        """Run one SELECT and give its result as a one-pass stream in bounded memory."""
+        ...
+
+    def write(self, sql: str, layout: Layout, **inputs: pa.Table | pa.RecordBatchReader) -> tuple[WrittenFile, ...]:
+        """Write the rows of one SELECT as Parquet files, in parallel; no rows give no file.
+
+        Raises:
+            StorageFailed: If the storage is full, read-only or out of reach.
+        """
+        ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Run SQL over published snapshots, and our own SQL in sessions.
+
+    Suite: `limnos.testing.engine`: the same result on every engine; filters and masks survive joins, CTEs and subqueries; cancel; limits.
+    """
+
+    name: ClassVar[str]
+
+    def session(self) -> AbstractContextManager[Session]:
+        """Open a workspace for trusted SQL."""
+        ...
+
+    def tables_of(self, sql: str) -> frozenset[str]:
+        """Name the relations that one SELECT reads, as written (`namespace.name`), common table expressions resolved away.
+
+        Raises:
+            QueryInvalid: If it is not exactly one SELECT, or names a relation or function that is not on the allow-list.
+        """
+        ...
+
+    def query(
+        self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """Run one SELECT over `relations` and nothing else, under `decisions`; leaving the context cancels what still runs.
+
+        Raises:
+            QueryInvalid: If it does not parse, bind or run.
+            Refused: If a decision on a relation it reads is missing or a refusal.
+        """
+        ...
+
+
+class Capability(StrEnum):
+    """Name what a source may be able to do beyond a full read."""
+
+    FINGERPRINT = "fingerprint"
+    KEYS = "keys"
+
+
+class Reading(Protocol):
+    """Read a source at one point in time: everything it gives belongs together."""
+
+    def tables(self) -> tuple[str, ...]:
+        """Name every table that the source has, in a stable order."""
+        ...
+
+    def describe(self, table: str, target: TableName) -> Contract:
+        """Say what the source itself promises of a table: columns, types, key, and rules from its constraints.
+
+        Raises:
+            UnknownName: If there is no such table; the message lists what there is.
+        """
+        ...
+
+    def position(self, table: str) -> Position:
+        """Fingerprint a table cheaply: an equal position means equal rows.
+
+        Raises:
+            Unsupported: If `Capability.FINGERPRINT` is not declared.
+        """
+        ...
+
+    def read(self, table: str, contract: Contract) -> Extract:
+        """Hand over every row of a table exactly once; raw columns bear the source's own names, in the source's order.
+
+        Raises:
+            MalformedFile: If what is there cannot be read as rows at all.
+        """
+        ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Read one kind of system. One file in `sources/`, registered by the entry point group `limnos.sources`.
+
+    Suite: `limnos.testing.source`: every row exactly once; declared schema; reads independent; errors name the alternatives.
+    """
+
+    kind: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]]
+    options: ClassVar[tuple[Option, ...]]
+
+    def __init__(self, config: SourceConfig, engine: Engine) -> None: ...
+
+    def open(self) -> AbstractContextManager[Reading]:
+        """Open the source at one point in time.
+
+        Raises:
+            SourceUnreachable: If it does not answer.
+            SourceRefused: If it answers and says no.
+        """
+        ...
+
+    def findings(self) -> Iterable[Finding]:
+        """Examine reach, rights and settings for `doctor`; never raises for what it finds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Give a set rule what it judges: `relation` is an SQL relation with the contract's columns and `_file VARCHAR, _row BIGINT`.
+
+    `parents` maps a referenced table to an SQL relation of its version in this run; `rows` and `now` (UTC) serve table rules.
+    """
+
+    relation: str
+    rows: int
+    now: datetime
+    parents: Mapping[TableName, str] = field(default_factory=dict[TableName, str])
+
+
+class RuleShape(StrEnum):
+    """Say what a rule judges: each row by itself, rows among each other or against another table, or the table as a whole."""
+
+    ROW = "row"
+    SET = "set"
+    TABLE = "table"
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """Judge a table. One file in `quality/rules/`, with a naive oracle and a documented page.
+
+    Suite: `limnos.testing.rule`: what the engine finds equals what the oracle finds on generated tables, with nulls, NaN and no rows.
+    """
+
+    kind: ClassVar[str]
+    shape: ClassVar[RuleShape]
+    dimension: ClassVar[Dimension]
+    spec: RuleSpec
+
+    @classmethod
+    def build(cls, spec: RuleSpec, contract: Contract) -> Rule:
+        """Build the rule for a contract.
+
+        Raises:
+            RuleInvalid: If a column, argument or type does not fit; it names the place of the declaration.
+        """
+        ...
+
+    def applies(self) -> str:
+        """ROW: SQL condition, true for the rows that count in the denominator."""
+        ...
+
+    def failing(self) -> str:
+        """ROW: SQL condition, true (never null) for the applicable rows that break the rule."""
+        ...
+
+    def failing_rows(self, subject: Subject) -> str:
+        """SET: SELECT of `_file, _row` of each row that breaks the rule, each once."""
+        ...
+
+    def measure(self, subject: Subject) -> str:
+        """TABLE: SELECT of one row `numerator BIGINT, denominator BIGINT, detail VARCHAR`."""
+        ...
+
+    def proven(self, files: Sequence[WrittenFile]) -> bool:
+        """Tell whether file statistics alone show that no row breaks the rule; False means not known."""
+        ...
+
+    def oracle(self, rows: Sequence[Mapping[str, Any]], parents: Mapping[TableName, Sequence[Mapping[str, Any]]]) -> set[int]:
+        """Find the failing rows the slow, obvious way: the indices into `rows`; a TABLE rule gives {-1} when it fails."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Hold a table version that no reader sees yet; only the catalog that made it looks inside `handle`."""
+
+    table: TableName
+    relation: Relation
+    snapshot: Snapshot
+    handle: object
+
+
+class Transaction(Protocol):
+    """Share one database transaction of the state database between catalog and ledger; `connection` is SQLAlchemy's."""
+
+    @property
+    def connection(self) -> Any: ...  # noqa: ANN401 the type belongs to a driver, which this room does not import
+
+
+@runtime_checkable
+class Catalog(Protocol):
+    """Keep the published versions of tables.
+
+    Suite: `limnos.testing.catalog`: staged is invisible; publish is atomic and idempotent; of two publishers one wins and the other is told;
+    history is immutable.
+    """
+
+    def pin(self, as_of: datetime | None = None) -> Mapping[TableName, Snapshot]:
+        """Take one consistent cut over all tables, now or as they were; a table that did not exist is left out."""
+        ...
+
+    def relation(self, snapshot: Snapshot) -> Relation:
+        """Say how to read a published version."""
+        ...
+
+    def history(self, table: TableName) -> tuple[Snapshot, ...]:
+        """List the published versions of a table, oldest first."""
+        ...
+
+    def layout(self, contract: Contract, run_id: str) -> Layout:
+        """Say where and how the files of a new version are to be written; changes nothing that a reader sees."""
+        ...
+
+    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
+        """Make a version of these files, instead of what is published (`replace`) or added to it; no reader sees it."""
+        ...
+
+    def publish(self, staged: Sequence[Staged], transaction: Transaction) -> tuple[Snapshot, ...]:
+        """Move the pointers of all these tables inside `transaction`; publishing the same again changes nothing.
+
+        Raises:
+            PublishConflict: If another writer moved one of them since it was staged.
+        """
+        ...
+
+    def discard(self, run_id: str) -> int:
+        """Delete every file that a run wrote and did not publish; gives how many."""
+        ...
+
+
+@runtime_checkable
+class Ledger(Protocol):
+    """Append events, and read them back; the chain shows tampering."""
+
+    def begin(self) -> AbstractContextManager[Transaction]:
+        """Open one transaction of the state database; leaving it without an error commits."""
+        ...
+
+    def append(
+        self, action: str, subject: str, payload: Mapping[str, object], *, run_id: str = "", transaction: Transaction | None = None
+    ) -> Event:
+        """Add an event to the end of the chain, in `transaction` or in one of its own."""
+        ...
+
+    def events(self, *, action: str | None = None, run_id: str | None = None) -> Iterable[Event]:
+        """Read events in order."""
+        ...
+
+    def positions(self) -> Mapping[TableName, Position]:
+        """Give the position of each table as of its last published version."""
+        ...
+
+    def set_position(self, table: TableName, position: Position, transaction: Transaction) -> None:
+        """Record how far a table's source was read, together with its publishing."""
+        ...
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Decide who may do what.
+
+    Suite: `limnos.testing.policy`: an unknown principal is denied; it never raises; reasons are never empty.
+    """
+
+    def decide(self, principal: Principal, action: Action, table: TableName | None = None) -> Decision:
+        """Answer one question; what nobody allowed is refused."""
+        ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Put a result somewhere outside.
+
+    Suite: `limnos.testing.sink`: all or nothing; a replay with the same content changes nothing.
+    """
+
+    kind: ClassVar[str]
+
+    def write(self, rows: pa.RecordBatchReader) -> int:
+        """Write all rows or none; gives how many.
+
+        Raises:
+            StorageFailed: If the target refuses.
+        """
+        ...
