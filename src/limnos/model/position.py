@@ -21,6 +21,16 @@ class Position:
     kind: str
     value: Mapping[str, object]
 
+    @property
+    def content(self) -> Position:
+        """The same position without its volatile `stat` entries (sizes, times, inodes), which only spare a second hashing.
+
+        Examples:
+            >>> Position("files", {"a.csv": {"sha256": "9f86", "stat": [1, 2]}}).content
+            Position(kind='files', value={'a.csv': {'sha256': '9f86'}})
+        """
+        return Position(self.kind, {key: _proof(value) for key, value in self.value.items() if key != "stat"})
+
     def as_json(self) -> str:
         """Write it as canonical JSON: sorted keys, no spaces."""
         return json.dumps({"kind": self.kind, "value": self.value}, sort_keys=True, separators=(",", ":"))
@@ -30,3 +40,9 @@ class Position:
         """Read what `as_json` wrote."""
         said = json.loads(text)
         return cls(said["kind"], said["value"])
+
+
+def _proof(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _proof(inner) for key, inner in value.items() if key != "stat"}
+    return value

@@ -1,0 +1,121 @@
+"""The ledger read as tables: `system.runs`, `system.verdicts`, `system.events`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from limnos.model.event import Event
+
+FINISHED = "run.finished"
+_UTC = pa.timestamp("us", tz="UTC")
+
+RUNS = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("table_name", pa.string()),
+        ("status", pa.string()),
+        ("read", pa.int64()),
+        ("written", pa.int64()),
+        ("quarantined", pa.int64()),
+        ("unchanged", pa.int64()),
+        ("snapshot_id", pa.int64()),
+        ("score", pa.float64()),
+        ("seconds", pa.float64()),
+        ("finished_at", _UTC),
+        ("actor", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+VERDICTS = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("table_name", pa.string()),
+        ("snapshot_id", pa.int64()),
+        ("rule", pa.string()),
+        ("kind", pa.string()),
+        ("columns", pa.list_(pa.string())),
+        ("version", pa.string()),
+        ("severity", pa.string()),
+        ("dimension", pa.string()),
+        ("outcome", pa.string()),
+        ("numerator", pa.int64()),
+        ("denominator", pa.int64()),
+        ("proof", pa.string()),
+        ("detail", pa.string()),
+        ("at", _UTC),
+    ]
+)
+EVENTS = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("at", _UTC),
+        ("actor", pa.string()),
+        ("action", pa.string()),
+        ("subject", pa.string()),
+        ("run_id", pa.string()),
+        ("payload", pa.string()),
+        ("previous", pa.string()),
+        ("hash", pa.string()),
+    ]
+)
+
+
+def tables_of(event: Event) -> Iterable[Mapping[str, Any]]:
+    """Give the per-table results that a finished run recorded."""
+    found: Any = event.payload.get("tables", [])
+    return found
+
+
+def runs(events: Iterable[Event]) -> pa.Table:
+    """One row a table and run: what came of it."""
+    rows = [
+        {
+            "run_id": event.run_id,
+            "table_name": table["table"],
+            **{name: table[name] for name in ("status", "read", "written", "quarantined", "unchanged", "snapshot_id", "score", "seconds")},
+            "finished_at": event.at,
+            "actor": event.actor,
+            "error": table["error"]["what"] if table["error"] else None,
+        }
+        for event in events
+        if event.action == FINISHED
+        for table in tables_of(event)
+    ]
+    return pa.Table.from_pylist(rows, schema=RUNS)
+
+
+def verdicts(events: Iterable[Event]) -> pa.Table:
+    """One row a rule, table and run: what it found."""
+    rows = [
+        {"run_id": event.run_id, "table_name": table["table"], "snapshot_id": table["snapshot_id"], "at": event.at}
+        | {field.name: verdict[field.name] for field in VERDICTS if field.name in verdict}
+        for event in events
+        if event.action == FINISHED
+        for table in tables_of(event)
+        for verdict in table["verdicts"]
+    ]
+    return pa.Table.from_pylist(rows, schema=VERDICTS)
+
+
+def events_table(events: Iterable[Event]) -> pa.Table:
+    """One row an event, in order."""
+    rows = [
+        {
+            "seq": event.seq,
+            "at": event.at,
+            "actor": event.actor,
+            "action": event.action,
+            "subject": event.subject,
+            "run_id": event.run_id,
+            "payload": json.dumps(event.payload, sort_keys=True),
+            "previous": event.previous,
+            "hash": event.hash,
+        }
+        for event in events
+    ]
+    return pa.Table.from_pylist(rows, schema=EVENTS)
+

@@ -1,0 +1,162 @@
+"""What can be said of a table, and of the rows that wait outside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from limnos.model.data import Snapshot
+from limnos.model.names import TableName
+from limnos.model.run import Finding, Reason
+from limnos.model.verdict import Verdict
+
+
+class EntryStatus(StrEnum):
+    """Say what became of a quarantined row; a later full load supersedes what an earlier one left open."""
+
+    OPEN = "open"
+    RELEASED = "released"
+    REJECTED = "rejected"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """Hold one quarantined row: `row` maps each column to its original text, `raw` is set where no row could be made of the bytes."""
+
+    id: str
+    table: TableName
+    run_id: str
+    at: datetime
+    origin: str
+    row: Mapping[str, str | None] | None
+    raw: bytes | None
+    reasons: tuple[Reason, ...]
+    status: EntryStatus
+
+    def as_json(self) -> Mapping[str, object]:
+        """Give it as a JSON object; bytes that are not UTF-8 are escaped."""
+        return {
+            "id": self.id,
+            "table": str(self.table),
+            "run_id": self.run_id,
+            "at": self.at.isoformat(),
+            "origin": self.origin,
+            "row": dict(self.row) if self.row is not None else None,
+            "raw": self.raw.decode("utf-8", "backslashreplace") if self.raw is not None else None,
+            "reasons": [
+                {"rule": r.rule, "version": r.version, "severity": r.severity, "columns": list(r.columns), "detail": r.detail} for r in self.reasons
+            ],
+            "status": self.status.value,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineCount:
+    """Count the quarantined rows of one table that broke one rule; a row that broke two counts under both."""
+
+    table: TableName
+    rule: str
+    status: EntryStatus
+    rows: int
+
+    def as_json(self) -> Mapping[str, object]:
+        """Give it as a JSON object."""
+        return {"table": str(self.table), "rule": self.rule, "status": self.status.value, "rows": self.rows}
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseResult:
+    """State what a release or a rejection did: `moved` rows, and `kept` ones that still break a rule of today."""
+
+    table: TableName
+    run_id: str
+    moved: int
+    kept: int
+    snapshot_id: int | None = None
+
+    def as_json(self) -> Mapping[str, object]:
+        """Give it as a JSON object."""
+        return {"table": str(self.table), "run_id": self.run_id, "moved": self.moved, "kept": self.kept, "snapshot_id": self.snapshot_id}
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """State how a table stands: its published version, its last run, its score and its open quarantine."""
+
+    table: TableName
+    source: str
+    snapshot: Snapshot | None
+    last_status: str
+    last_run_at: datetime | None
+    score: float | None
+    quarantined: int
+    detail: str = ""
+
+    def as_json(self) -> Mapping[str, object]:
+        """Give it as a JSON object."""
+        return {
+            "table": str(self.table),
+            "source": self.source,
+            "rows": self.snapshot.rows if self.snapshot else None,
+            "snapshot_id": self.snapshot.snapshot_id if self.snapshot else None,
+            "published_at": self.snapshot.at.isoformat() if self.snapshot else None,
+            "last_status": self.last_status,
+            "last_run_at": self.last_run_at.isoformat() if self.last_run_at else None,
+            "score": self.score,
+            "quarantined": self.quarantined,
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Answer "can I trust this table now?" with the evidence for it; one finding that is not well is enough for no."""
+
+    state: TableState
+    findings: tuple[Finding, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every finding is well."""
+        return all(finding.ok for finding in self.findings)
+
+    def as_json(self) -> Mapping[str, object]:
+        """Give it as a JSON object."""
+        return {
+            "trusted": self.trusted,
+            "state": self.state.as_json(),
+            "findings": [finding.as_json() for finding in self.findings],
+            "verdicts": [verdict.as_json() for verdict in self.verdicts],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """State one published version of a table and the run that made it; counts are null for a release or a foreign commit."""
+
+    snapshot: Snapshot
+    action: str
+    actor: str
+    read: int | None
+    quarantined: int | None
+    score: float | None
+
+    def as_json(self) -> Mapping[str, object]:
+        """Give it as a JSON object."""
+        return {
+            "table": str(self.snapshot.table),
+            "snapshot_id": self.snapshot.snapshot_id,
+            "at": self.snapshot.at.isoformat(),
+            "run_id": self.snapshot.run_id,
+            "rows": self.snapshot.rows,
+            "digest": self.snapshot.digest,
+            "action": self.action,
+            "actor": self.actor,
+            "read": self.read,
+            "quarantined": self.quarantined,
+            "score": self.score,
+        }
