@@ -41,6 +41,10 @@ class Session(Protocol):
         """Run one statement and give its whole result."""
         ...
 
+    def relation(self, relation: Relation, *, positions: bool = False) -> str:
+        """Write the SELECT of a version's live rows; with `positions`, each row says where it is: `_file VARCHAR, _row BIGINT`."""
+        ...
+
     def stream(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
         """Run one SELECT and give its result as a one-pass stream in bounded memory."""
         ...
@@ -184,7 +188,11 @@ class Rule(Protocol):
     kind: ClassVar[str]
     shape: ClassVar[RuleShape]
     dimension: ClassVar[Dimension]
-    spec: RuleSpec
+
+    @property
+    def spec(self) -> RuleSpec:
+        """What was declared, with the severity that holds."""
+        ...
 
     @classmethod
     def build(cls, spec: RuleSpec, contract: Contract) -> Rule:
@@ -195,8 +203,12 @@ class Rule(Protocol):
         """
         ...
 
+    def promise(self) -> str:
+        """Say in words what must hold, for verdicts and the reasons of quarantined rows."""
+        ...
+
     def applies(self) -> str:
-        """ROW: SQL condition, true for the rows that count in the denominator."""
+        """ROW, SET: SQL condition, true (never null) for the rows that count in the denominator."""
         ...
 
     def failing(self) -> str:
@@ -215,8 +227,10 @@ class Rule(Protocol):
         """Tell whether file statistics alone show that no row breaks the rule; False means not known."""
         ...
 
-    def oracle(self, rows: Sequence[Mapping[str, Any]], parents: Mapping[TableName, Sequence[Mapping[str, Any]]]) -> set[int]:
-        """Find the failing rows the slow, obvious way: the indices into `rows`; a TABLE rule gives {-1} when it fails."""
+    def oracle(
+        self, rows: Sequence[Mapping[str, Any]], parents: Mapping[TableName, Sequence[Mapping[str, Any]]], now: datetime
+    ) -> set[int]:
+        """Find the failing ones of the rows that `where` lets through, the slow, obvious way; a TABLE rule gives {-1} when it fails."""
         ...
 
 
@@ -273,8 +287,20 @@ class Catalog(Protocol):
         """
         ...
 
+    def delete(self, files: Sequence[WrittenFile]) -> None:
+        """Delete files that were written and are not going to be staged."""
+        ...
+
     def discard(self, run_id: str) -> int:
         """Delete every file that a run wrote and did not publish; gives how many."""
+        ...
+
+    def probe(self) -> str:
+        """Write and delete a small file where tables are, and say so.
+
+        Raises:
+            StorageFailed: If the storage refuses.
+        """
         ...
 
 

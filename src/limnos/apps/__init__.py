@@ -1,0 +1,1 @@
+"""The faces of one Lake; no rules of their own."""

@@ -13,11 +13,20 @@ from sqlalchemy.engine import Connection
 
 from limnos.errors import LedgerBroken
 from limnos.ledger.state import State, StateTransaction, dispositions, events, positions
+from limnos.model.contract import RuleSpec
 from limnos.model.event import GENESIS, Event
 from limnos.model.names import TableName
 from limnos.model.position import Position
 from limnos.model.state import EntryStatus
 from limnos.ports import Transaction
+
+STARTED = "run.started"
+FINISHED = "run.finished"
+RELEASED = "quarantine.released"
+REJECTED = "quarantine.rejected"
+FAILED = "run.failed"
+ABANDONED = "run.abandoned"
+ENDINGS = (FINISHED, RELEASED, REJECTED, FAILED, ABANDONED)
 
 _INSERT_CHUNK = 10_000
 
@@ -26,7 +35,8 @@ _INSERT_CHUNK = 10_000
 class Mark:
     """Remember the load that a table's published rows come from.
 
-    `basis` digests what else the load depended on (contract, parents); `read` and `quarantined` are its counts.
+    `basis` says what else the load depended on (contract, parents); `read` and `quarantined` are its counts,
+    `source_rules` the rules that the source itself promised.
     """
 
     position: Position | None
@@ -34,6 +44,8 @@ class Mark:
     basis: str
     read: int
     quarantined: int
+    score: float | None = None
+    source_rules: tuple[RuleSpec, ...] = ()
 
 
 class StateLedger:
@@ -92,6 +104,13 @@ class StateLedger:
             for row in connection.execute(query):
                 yield _event(row)
 
+    def open_runs(self) -> tuple[str, ...]:
+        """Name the runs that started and never ended: their process died."""
+        ended = sa.select(events.c.run_id).where(events.c.action.in_(ENDINGS))
+        query = sa.select(events.c.run_id).where(events.c.action == STARTED, events.c.run_id.not_in(ended)).order_by(events.c.seq)
+        with self._state.reading() as connection:
+            return tuple(connection.execute(query).scalars())
+
     def verify(self) -> int:
         """Check every link of the chain; gives how many events there are.
 
@@ -118,7 +137,8 @@ class StateLedger:
         with self._state.reading() as connection:
             return {
                 TableName.parse(row.table_name): Mark(
-                    Position.from_json(row.position) if row.position else None, row.run_id, row.basis, row.read, row.quarantined
+                    Position.from_json(row.position) if row.position else None, row.run_id, row.basis, row.read, row.quarantined, row.score,
+                    tuple(RuleSpec.from_json(said) for said in json.loads(row.source_rules)),
                 )
                 for row in connection.execute(sa.select(positions))
             }
@@ -139,6 +159,8 @@ class StateLedger:
                 basis=mark.basis,
                 read=mark.read,
                 quarantined=mark.quarantined,
+                score=mark.score,
+                source_rules=json.dumps([rule.as_json() for rule in mark.source_rules]),
             )
         )
 

@@ -29,7 +29,9 @@ def exclusive(state: State, holder: str, *, wait_s: float) -> Iterator[None]:
     Raises:
         RunInProgress: If another process still holds it after `wait_s` seconds.
     """
-    said = json.dumps({"holder": holder, "pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")})
+    said = json.dumps(
+        {"holder": holder, "pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+    )
     with _file_lock(state.path, said, wait_s) if state.path else _advisory_lock(state, wait_s):
         yield
 
@@ -41,7 +43,11 @@ def _file_lock(database: Path, said: str, wait_s: float) -> Iterator[None]:
         file = path.open("a+")
     except OSError as error:
         raise StorageFailed(
-            "Cannot take the lake's lock", subject=str(path), seen=error.strerror or str(error), expected="a writable file", hint="limnos doctor"
+            "Cannot take the lake's lock",
+            subject=str(path),
+            seen=error.strerror or str(error),
+            expected="a writable file",
+            hint="limnos doctor",
         ) from error
     with file:
         _until_locked(file, path, wait_s)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from limnos.ledger.events import FINISHED
 from limnos.model.event import Event
 
-FINISHED = "run.finished"
 _UTC = pa.timestamp("us", tz="UTC")
 
 RUNS = pa.schema(
@@ -118,4 +118,3 @@ def events_table(events: Iterable[Event]) -> pa.Table:
         for event in events
     ]
     return pa.Table.from_pylist(rows, schema=EVENTS)
-

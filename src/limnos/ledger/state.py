@@ -42,6 +42,8 @@ positions = sa.Table(
     sa.Column("basis", sa.Text, nullable=False),
     sa.Column("read", sa.BigInteger, nullable=False),
     sa.Column("quarantined", sa.BigInteger, nullable=False),
+    sa.Column("score", sa.Float, nullable=True),
+    sa.Column("source_rules", sa.Text, nullable=False),
 )
 dispositions = sa.Table(
     "limnos_dispositions",
@@ -126,7 +128,11 @@ class State:
         code = getattr(error.orig, "sqlite_errorname", "")
         if code in {"SQLITE_READONLY", "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_IOERR_WRITE", "SQLITE_READONLY_DIRECTORY"}:
             return StorageFailed(
-                "Cannot write the state database", subject=self.shown, seen=seen, expected="a writable file with free space", hint="limnos doctor"
+                "Cannot write the state database",
+                subject=self.shown,
+                seen=seen,
+                expected="a writable file with free space",
+                hint="limnos doctor",
             )
         if self.is_sqlite and code != "SQLITE_BUSY":
             return StateCorrupt(
@@ -136,7 +142,9 @@ class State:
                 expected="a SQLite database that Limnos made",
                 hint="restore the file from a copy; the published tables under the lake directory are not touched",
             )
-        return StorageFailed("The state database does not answer", subject=self.shown, seen=seen, expected="a reachable database", hint="limnos doctor")
+        return StorageFailed(
+            "The state database does not answer", subject=self.shown, seen=seen, expected="a reachable database", hint="limnos doctor"
+        )
 
 
 def _sqlite_engine(url: sa.engine.URL, path: Path | None) -> Engine:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 import pyarrow as pa
 
@@ -64,6 +65,29 @@ class RuleSpec:
         """Digest of what the rule says (not of where or by what severity); 12 hexadecimal digits."""
         said = [self.kind, list(self.columns), dict(self.arguments), self.at_least, self.where]
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+    def as_json(self) -> Mapping[str, object]:
+        """Give what was declared as a JSON object; its place is left out."""
+        return {
+            "kind": self.kind,
+            "columns": list(self.columns),
+            "arguments": dict(self.arguments),
+            "severity": self.severity.value if self.severity else None,
+            "at_least": self.at_least,
+            "where": self.where,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> RuleSpec:
+        """Read what `as_json` gave.
+
+        Examples:
+            >>> RuleSpec.from_json(RuleSpec("unique", ("id",), severity=Severity.WARN).as_json())  # doctest: +ELLIPSIS
+            RuleSpec(kind='unique', columns=('id',), arguments={}, severity=<Severity.WARN: 'warn'>, ...)
+        """
+        severity = Severity(said["severity"]) if said["severity"] else None
+        return cls(**{**said, "columns": tuple(said["columns"]), "severity": severity})
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,14 +38,15 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """Name one table of a source: `name` in the lake, `target` the lake table, `key` when declared."""
+    """Name one table of a source: `name` in the source, `target` in the lake, `key` when declared; `places` of its words."""
 
     name: str
     target: TableName
     mode: Mode = Mode.FULL
     key: tuple[str, ...] = ()
-    options: Mapping[str, object] = field(default_factory=dict[str, object])
+    options: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
     place: Place = NOWHERE
+    places: Mapping[str, Place] = field(default_factory=dict[str, Place], repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,18 @@ class SourceConfig:
     """Declare a source: its name and type, resolved options (secrets as `Secret`), and its tables.
 
     `root` is the project directory that relative paths start from. An empty `tables` with `every` set means every table the source has.
+    `places` says where each word was written. Options are not printed: one of them may hold a literal password.
     """
 
     name: str
     type: str
     root: Path
     namespace: str
-    options: Mapping[str, object] = field(default_factory=dict[str, object])
+    options: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
     tables: tuple[SourceTable, ...] = ()
     every: bool = False
     place: Place = NOWHERE
+    places: Mapping[str, Place] = field(default_factory=dict[str, Place], repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

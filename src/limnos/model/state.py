@@ -47,7 +47,8 @@ class QuarantineEntry:
             "row": dict(self.row) if self.row is not None else None,
             "raw": self.raw.decode("utf-8", "backslashreplace") if self.raw is not None else None,
             "reasons": [
-                {"rule": r.rule, "version": r.version, "severity": r.severity, "columns": list(r.columns), "detail": r.detail} for r in self.reasons
+                {"rule": r.rule, "version": r.version, "severity": r.severity, "columns": list(r.columns), "detail": r.detail}
+                for r in self.reasons
             ],
             "status": self.status.value,
         }

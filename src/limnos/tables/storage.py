@@ -75,6 +75,19 @@ class Storage:
             except FileNotFoundError:
                 return
 
+    def probe(self) -> str:
+        """Write a small file below the root and delete it; gives what to tell."""
+        uri = f"{self.uri}/.limnos-probe"
+        try:
+            if self.config.is_local:
+                self._files.create_dir(self._path(self.uri), recursive=True)
+            with self._files.open_output_stream(self._path(uri)) as stream:
+                stream.write(b"limnos")
+        except OSError as error:
+            raise self._failed("write", uri, error) from error
+        self.delete([uri])
+        return f"{self.uri} can be written"
+
     def digest(self, files: Sequence[WrittenFile]) -> str:
         """Digest the content of files, whatever their names and order: SHA-256 over their sorted SHA-256s and row counts."""
         with ThreadPoolExecutor(_THREADS) as pool:

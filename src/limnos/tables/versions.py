@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from pyiceberg.catalog.sql import IcebergTables
 from sqlalchemy.engine import Connection, Engine
 
+from limnos.errors import PublishConflict
 from limnos.model.data import Snapshot
 from limnos.model.names import TableName
 
+CATALOG = "limnos"
+
 metadata = sa.MetaData()
+pointers = sa.Table(
+    "iceberg_tables",
+    metadata,
+    sa.Column("catalog_name", sa.String(255), primary_key=True),
+    sa.Column("table_namespace", sa.String(255), primary_key=True),
+    sa.Column("table_name", sa.String(255), primary_key=True),
+    sa.Column("metadata_location", sa.String(1000)),
+    sa.Column("previous_metadata_location", sa.String(1000)),
+    sa.Column("iceberg_type", sa.String(5)),
+)
+"""PyIceberg's own table, as its SQL catalog creates it: any reader of that catalog sees what we publish."""
+sa.Table(
+    "iceberg_namespace_properties",
+    metadata,
+    sa.Column("catalog_name", sa.String(255), primary_key=True),
+    sa.Column("namespace", sa.String(255), primary_key=True),
+    sa.Column("property_key", sa.String(255), primary_key=True),
+    sa.Column("property_value", sa.String(1000), nullable=False),
+)
 versions = sa.Table(
     "limnos_versions",
     metadata,
@@ -25,6 +47,15 @@ versions = sa.Table(
     sa.Column("run_id", sa.String(80), nullable=False, index=True),
     sa.Column("published_at", sa.String(40), nullable=False),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Say where a table's pointer is and where it is to go; `old` is None for a table that is not there yet."""
+
+    table: TableName
+    old: str | None
+    new: str
 
 
 def _snapshot(row: Mapping[str, object]) -> Snapshot:
@@ -43,26 +74,82 @@ def _reading(engine: Engine) -> Connection:
     return engine.connect().execution_options(limnos_reads=True)
 
 
-def current(engine: Engine, catalog: str) -> tuple[Sequence[Snapshot], Sequence[tuple[str, str, str]]]:
-    """Give every table's published version in one statement, and the pointers that somebody else moved, as (namespace, name, location)."""
-    join = sa.outerjoin(IcebergTables.__table__, versions, IcebergTables.metadata_location == versions.c.metadata_location)
+def current(engine: Engine) -> tuple[Sequence[Snapshot], Sequence[Pointer]]:
+    """Give every table's published version in one statement, and the pointers that another writer moved."""
+    join = sa.outerjoin(pointers, versions, pointers.c.metadata_location == versions.c.metadata_location)
     query = (
-        sa.select(IcebergTables.table_namespace, IcebergTables.table_name, IcebergTables.metadata_location.label("pointer"), versions)
+        sa.select(pointers.c.table_namespace, pointers.c.table_name, pointers.c.metadata_location.label("pointer"), versions)
         .select_from(join)
-        .where(IcebergTables.catalog_name == catalog)
-        .order_by(IcebergTables.table_namespace, IcebergTables.table_name)
+        .where(pointers.c.catalog_name == CATALOG)
+        .order_by(pointers.c.table_namespace, pointers.c.table_name)
     )
     with _reading(engine) as connection:
         rows = connection.execute(query).mappings().all()
     ours = [_snapshot(row) for row in rows if row["metadata_location"] is not None]
-    foreign = [(row["table_namespace"], row["table_name"], row["pointer"]) for row in rows if row["metadata_location"] is None]
+    foreign = [
+        Pointer(TableName(row["table_namespace"], row["table_name"]), None, row["pointer"]) for row in rows if row["metadata_location"] is None
+    ]
     return ours, foreign
+
+
+def _is(table: TableName) -> tuple[sa.ColumnElement[bool], ...]:
+    return pointers.c.catalog_name == CATALOG, pointers.c.table_namespace == table.namespace, pointers.c.table_name == table.name
+
+
+def pointer_of(connection: Connection, table: TableName) -> str | None:
+    """Give where a table's pointer is; None for a table that is not there."""
+    return connection.execute(sa.select(pointers.c.metadata_location).where(*_is(table))).scalar()
+
+
+def move(connection: Connection, pointer: Pointer) -> None:
+    """Move a pointer from where it was.
+
+    Raises:
+        PublishConflict: If it is there no more.
+    """
+    if pointer.old is None:
+        try:
+            connection.execute(
+                pointers.insert().values(
+                    catalog_name=CATALOG,
+                    table_namespace=pointer.table.namespace,
+                    table_name=pointer.table.name,
+                    metadata_location=pointer.new,
+                    iceberg_type="TABLE",
+                )
+            )
+        except sa.exc.IntegrityError as error:
+            raise conflict(pointer.table, "the table was created meanwhile") from error
+        return
+    moved = connection.execute(
+        pointers.update()
+        .where(*_is(pointer.table), pointers.c.metadata_location == pointer.old)
+        .values(metadata_location=pointer.new, previous_metadata_location=pointer.old)
+    )
+    if moved.rowcount != 1:
+        raise conflict(pointer.table, pointer_of(connection, pointer.table) or "no table")
+
+
+def conflict(table: TableName, seen: str) -> PublishConflict:
+    """Build the one wording for a table that another writer moved."""
+    return PublishConflict(
+        f"Another writer moved {table} first",
+        subject=str(table),
+        seen=seen,
+        expected="the version that this run started from",
+        hint="limnos run again: it starts from the new version; nothing of this run was published",
+    )
 
 
 def as_of(engine: Engine, at: datetime) -> Sequence[Snapshot]:
     """Give every table's version as it was published at an instant; runs publish at one instant, so the cut is consistent."""
     ranked = (
-        sa.select(versions, sa.func.row_number().over(partition_by=[versions.c.namespace, versions.c.name], order_by=versions.c.published_at.desc()).label("age"))
+        sa.select(
+            versions,
+            sa.func.row_number()
+            .over(partition_by=[versions.c.namespace, versions.c.name], order_by=versions.c.published_at.desc())
+            .label("age"),
+        )
         .where(versions.c.published_at <= stamp(at))
         .subquery()
     )

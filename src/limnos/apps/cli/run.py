@@ -1,0 +1,136 @@
+"""`plan`, `run` and `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from limnos.apps.cli.progress import watching
+from limnos.apps.cli.terminal import Terminal, columns, count, pass_terminal, ratio, shown, speaking
+from limnos.model.contract import Severity
+from limnos.model.run import RunResult, TableResult, TableStatus
+from limnos.model.verdict import Outcome, Verdict
+
+_patterns = click.argument("patterns", nargs=-1, metavar="[TABLE]...")
+_strict = click.option("--strict", is_flag=True, help="Exit with 1 when a row is quarantined.")
+
+
+@click.command()
+@_patterns
+@speaking
+@pass_terminal
+def plan(terminal: Terminal, patterns: tuple[str, ...]) -> None:
+    """Show what a run of TABLEs (all when none is named; nyc.* is a pattern) would do, and change nothing."""
+    made = terminal.lake().plan(*patterns)
+    if terminal.json:
+        return terminal.value(made.as_json())
+    rows = [(table.table, table.source, table.action, count(table.rows), "; ".join(table.changes)) for table in made.tables]
+    for line in columns(rows, ("table", "source", "action", "rows", "changes"), right={3}):
+        terminal.data(line)
+    terminal.note("\nnext: limnos run")
+    return None
+
+
+@click.command()
+@_patterns
+@_strict
+@speaking
+@pass_terminal
+def run(terminal: Terminal, patterns: tuple[str, ...], *, strict: bool) -> int:
+    """Load, judge and publish TABLEs (all when none is named; nyc.* is a pattern), all of them in one step.
+
+    A bad row is set aside with its reasons and never published. Exits with the worst of its tables.
+    """
+    with watching(quiet=terminal.quiet) as observer:
+        result = terminal.lake(observer).run(*patterns)
+    if terminal.json:
+        terminal.value(result.as_json())
+    else:
+        for line in accounts(result.tables):
+            terminal.data(line)
+        _comment(terminal, result.tables)
+        _suggest(terminal, result.tables)
+    return result.exit_code(strict=strict)
+
+
+@click.command()
+@_patterns
+@_strict
+@speaking
+@pass_terminal
+def check(terminal: Terminal, patterns: tuple[str, ...], *, strict: bool) -> int:
+    """Judge the published versions of TABLEs by today's rules, and change nothing.
+
+    Exits with 1 when a rule fails that is more than a warning; with --strict also for a warning.
+    """
+    with watching(quiet=terminal.quiet) as observer:
+        results = terminal.lake(observer).check(*patterns)
+    if terminal.json:
+        terminal.value({"tables": [table.as_json() for table in results]})
+    else:
+        rows = [
+            (
+                table.table,
+                verdict.rule,
+                verdict.severity,
+                verdict.outcome,
+                count(verdict.failing),
+                count(verdict.denominator),
+                verdict.detail,
+            )
+            for table in results
+            for verdict in table.verdicts
+        ]
+        for line in columns(rows, ("table", "rule", "severity", "outcome", "failing", "of", "detail"), right={4, 5}):
+            terminal.data(line)
+        _complain(results)
+    broken = any(_broken(verdict) and (strict or verdict.severity is not Severity.WARN) for table in results for verdict in table.verdicts)
+    return max(RunResult("", results).exit_code(), int(broken))
+
+
+def _broken(verdict: Verdict) -> bool:
+    return verdict.outcome in {Outcome.FAIL, Outcome.ERROR}
+
+
+def accounts(tables: Sequence[TableResult]) -> list[str]:
+    """Write one line a table, with every row accounted for."""
+    return columns([_account(table) for table in tables], right={3}) if tables else []
+
+
+def _account(table: TableResult) -> tuple[object, ...]:
+    parts = f"written {count(table.written)} + quarantined {count(table.quarantined)} + unchanged {count(table.unchanged)}"
+    ended = table.status if table.status in {TableStatus.HELD, TableStatus.FAILED} else f"score {ratio(table.score)}"
+    return table.table, f"read {count(table.read)} = {parts}", ended, f"{table.seconds:.1f} s"
+
+
+def _comment(terminal: Terminal, tables: Sequence[TableResult]) -> None:
+    for table in tables:
+        for verdict in filter(_broken, table.verdicts):
+            says = f"{count(verdict.failing)} of {count(verdict.denominator)} rows" if verdict.denominator else verdict.outcome.value
+            detail = f": {shown(verdict.detail)}" if verdict.detail else ""
+            held = "  (holds the table back)" if verdict.holds else ""
+            terminal.note(f"  {verdict.severity:<10} {table.table}  {verdict.rule}  {says}{detail}{held}")
+        for remark in table.notes:
+            terminal.note(f"  note       {table.table}  {shown(remark)}")
+    _complain(tables)
+
+
+def _complain(tables: Sequence[TableResult]) -> None:
+    for table in tables:
+        if table.error is not None:
+            click.echo(f"\n{table.table}: {table.error['what']}", err=True)
+            for part in ("subject", "seen", "expected"):
+                if table.error.get(part):
+                    click.echo(f"  {part.replace('subject', 'at'):<8} {table.error[part]}", err=True)
+            click.echo(f"hint: {table.error['hint']}", err=True)
+
+
+def _suggest(terminal: Terminal, tables: Sequence[TableResult]) -> None:
+    held = next((table for table in tables if table.status is TableStatus.HELD), None)
+    if held:
+        terminal.note(f"\nnext: limnos why {held.table}")
+    elif any(table.quarantined for table in tables):
+        terminal.note("\nnext: limnos quarantine list")
+    elif not any(table.error for table in tables):
+        terminal.note("\nnext: limnos status")

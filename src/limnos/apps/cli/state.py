@@ -1,0 +1,97 @@
+"""`status`, `why` and `history`."""
+
+from __future__ import annotations
+
+import click
+
+from limnos.apps.cli.terminal import Terminal, columns, count, moment, pass_terminal, ratio, shown, speaking
+from limnos.model.state import Trust
+from limnos.model.verdict import Outcome
+
+
+@click.command()
+@speaking
+@pass_terminal
+def status(terminal: Terminal) -> None:
+    """Show how each table stands: its published version, its last run, its score and its open quarantine."""
+    states = terminal.lake().status()
+    if terminal.json:
+        return terminal.value([state.as_json() for state in states])
+    rows = [
+        (
+            state.table,
+            state.source,
+            count(state.snapshot.rows if state.snapshot else None),
+            moment(state.snapshot.at if state.snapshot else None),
+            state.last_status or "-",
+            ratio(state.score),
+            count(state.quarantined),
+            state.detail,
+        )
+        for state in states
+    ]
+    for line in columns(rows, ("table", "source", "rows", "published", "last run", "score", "quarantined", ""), right={2, 5, 6}):
+        terminal.data(line)
+    return None
+
+
+@click.command()
+@click.argument("table")
+@speaking
+@pass_terminal
+def why(terminal: Terminal, table: str) -> int:
+    """Show whether TABLE can be trusted now, and the evidence for it; exits with 1 when it cannot."""
+    trust = terminal.lake().why(table)
+    if terminal.json:
+        terminal.value(trust.as_json())
+    else:
+        terminal.data("\n".join(_evidence(trust)))
+    return 0 if trust.trusted else 1
+
+
+def _evidence(trust: Trust) -> list[str]:
+    state = trust.state
+    lines = [f"{state.table}: {'trusted' if trust.trusted else 'not trusted'}   score {ratio(state.score)}"]
+    if state.snapshot:
+        lines.append(f"version {state.snapshot.snapshot_id}, {count(state.snapshot.rows)} rows, published {moment(state.snapshot.at)}")
+    for finding in trust.findings:
+        lines.append(f"  {'ok ' if finding.ok else 'BAD'}  {finding.subject}: {shown(finding.detail)}")
+        if finding.hint and not finding.ok:
+            lines.append(f"       hint: {finding.hint}")
+    if trust.verdicts:
+        worst_first = sorted(trust.verdicts, key=lambda verdict: (verdict.outcome is Outcome.PASS, verdict.rule))
+        rows = [
+            (v.rule, v.severity, v.outcome, f"{count(v.numerator)} of {count(v.denominator)}", v.proof, v.dimension) for v in worst_first
+        ]
+        lines += ["", *columns(rows, ("rule", "severity", "outcome", "rows that keep it", "shown by", "dimension"), right={3})]
+    return lines
+
+
+@click.command()
+@click.argument("table", default="")
+@speaking
+@pass_terminal
+def history(terminal: Terminal, table: str) -> None:
+    """List the published versions of TABLE, or of all tables, with the runs that made them."""
+    entries = terminal.lake().history(table)
+    if terminal.json:
+        return terminal.value([entry.as_json() for entry in entries])
+    rows = [
+        (
+            moment(entry.snapshot.at),
+            entry.snapshot.table,
+            entry.action,
+            count(entry.snapshot.rows),
+            count(entry.read),
+            count(entry.quarantined),
+            ratio(entry.score),
+            entry.snapshot.snapshot_id,
+            entry.snapshot.run_id,
+            entry.actor,
+        )
+        for entry in entries
+    ]
+    heads = ("at", "table", "by", "rows", "read", "quarantined", "score", "snapshot", "run", "who")
+    for line in columns(rows, heads, right={3, 4, 5, 6, 7}):
+        terminal.data(line)
+    return None

@@ -1,0 +1,154 @@
+"""Trusted SQL of our own rooms on one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from limnos.engines.duckdb.errors import storage_failed, translated
+from limnos.engines.duckdb.footers import file_groups
+from limnos.engines.duckdb.views import live_rows
+from limnos.errors import LimnosError
+from limnos.model.data import Layout, Relation, WrittenFile
+from limnos.model.names import literal, quoted
+
+BATCH_ROWS = 65_536
+_CODEC = "zstd"
+
+
+class DuckSession:
+    """Run trusted SQL on one DuckDB connection; temporary tables live as long as it does.
+
+    `reach` is told each path before it is used, so that what object storage needs is loaded only then.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, reach: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._reach = reach
+
+    def run(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.Table:
+        """Run one statement and give its whole result.
+
+        Raises:
+            QueryInvalid: If it does not parse, bind or run.
+            StorageFailed: If a file cannot be read or written.
+        """
+        with self._inputs(inputs):
+            try:
+                self._reach(sql)
+                return self._connection.execute(sql).to_arrow_table()
+            except duckdb.Error as error:
+                raise translated(error, "engine session") from error
+
+    def relation(self, relation: Relation, *, positions: bool = False) -> str:
+        """Write the SELECT of a version's live rows; with `positions`, each row says where it is."""
+        for file in (*relation.files, *relation.deletes):
+            self._reach(file)
+        try:
+            return live_rows(relation, file_groups(self._connection, relation.files), positions=positions)
+        except duckdb.Error as error:
+            raise storage_failed(str(relation.table), str(error)) from error
+
+    def stream(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
+        """Run one SELECT and give its result as a one-pass stream; inputs stay registered until the session ends.
+
+        Raises:
+            QueryInvalid: If it does not parse, bind or run; also while it is read.
+            StorageFailed: If a file cannot be read; also while it is read.
+        """
+        for name, rows in inputs.items():
+            self._connection.register(name, rows)
+        try:
+            self._reach(sql)
+            reader = self._connection.execute(sql).to_arrow_reader(BATCH_ROWS)
+        except duckdb.Error as error:
+            raise translated(error, "engine session") from error
+        return guarded(reader, lambda error: translated(error, "engine session"))
+
+    def write(self, sql: str, layout: Layout, **inputs: pa.Table | pa.RecordBatchReader) -> tuple[WrittenFile, ...]:
+        """Write the rows of one SELECT as zstd Parquet files with new names, one set per thread or per partition value.
+
+        Raises:
+            QueryInvalid: If the SELECT does not parse, bind or run.
+            StorageFailed: If the storage is full, read-only or out of reach.
+        """
+        if "://" not in layout.directory:
+            try:
+                Path(layout.directory).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise storage_failed(layout.directory, str(error)) from error
+        with self._inputs(inputs):
+            try:
+                self._reach(layout.directory)
+                rows = self._connection.execute(_copy(sql, layout)).fetchall()
+            except duckdb.Error as error:
+                raise translated(error, layout.directory) from error
+        return tuple(_written(row) for row in rows if row[1])
+
+    @contextmanager
+    def _inputs(self, inputs: Mapping[str, pa.Table | pa.RecordBatchReader]) -> Iterator[None]:
+        for name, rows in inputs.items():
+            self._connection.register(name, rows)
+        try:
+            yield
+        finally:
+            for name in inputs:
+                self._connection.unregister(name)
+
+
+def guarded(reader: pa.RecordBatchReader, ours: Callable[[duckdb.Error], LimnosError]) -> pa.RecordBatchReader:
+    """Pass a stream on so that an error in its middle is one of ours."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except duckdb.Error as error:
+            raise ours(error) from error
+        except (pa.ArrowException, OSError) as error:
+            raise ours(duckdb.Error(str(error))) from error
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+
+def _copy(sql: str, layout: Layout) -> str:
+    selected = f"SELECT * FROM ({sql})"
+    options = ["FORMAT parquet", f"COMPRESSION {_CODEC}", "RETURN_STATS", "FILENAME_PATTERN '{uuid}'", "OVERWRITE_OR_IGNORE"]
+    options.append(f"FIELD_IDS {_field_ids(layout.field_ids)}")
+    if layout.partitions:
+        extra = ", ".join(f"{expression} AS {quoted(alias)}" for alias, expression in layout.partitions.items())
+        selected = f"SELECT *, {extra} FROM ({sql})"
+        options.append(f"PARTITION_BY ({', '.join(quoted(alias) for alias in layout.partitions)})")
+    else:
+        options.append("PER_THREAD_OUTPUT")
+    return f"COPY ({selected}) TO {literal(layout.directory)} ({', '.join(options)})"
+
+
+def _field_ids(ids: Mapping[str, object]) -> str:
+    """Write the field ids in the engine's notation; a nested column is a mapping whose own id stands under `""`."""
+    parts: list[str] = []
+    for name, value in ids.items():
+        key = "__duckdb_field_id" if name == "" else name
+        parts.append(f"{quoted(key)}: {_field_ids(value) if isinstance(value, Mapping) else value}")
+    return "{" + ", ".join(parts) + "}"
+
+
+def _written(row: tuple[object, ...]) -> WrittenFile:
+    path, rows, size, _, statistics, partition = row
+    columns: dict[str, dict[str, str]] = {_bare(name): values for name, values in (statistics or {}).items()}  # type: ignore[attr-defined]
+    return WrittenFile(
+        path=str(path),
+        rows=int(str(rows)),
+        size_bytes=int(str(size)),
+        null_counts={name: int(values["null_count"]) for name, values in columns.items() if "null_count" in values},
+        minimums={name: values["min"] for name, values in columns.items() if "min" in values},
+        maximums={name: values["max"] for name, values in columns.items() if "max" in values},
+        partition=dict(partition or {}),  # type: ignore[call-overload]
+    )
+
+
+def _bare(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name

@@ -1,0 +1,64 @@
+"""Check: judge published versions by the rules of today; nothing is changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from limnos.errors import LimnosError
+from limnos.flow.parts import Parts
+from limnos.flow.resolve import again, references
+from limnos.flow.select import matching
+from limnos.flow.sourcing import config_of
+from limnos.ledger.events import Mark
+from limnos.model.data import Snapshot
+from limnos.model.decision import Action
+from limnos.model.names import TableName
+from limnos.model.run import TableResult, TableStatus
+from limnos.model.verdict import Outcome
+from limnos.ports import Subject
+from limnos.quality import audit as auditing
+from limnos.quality.rules import build_all
+from limnos.quality.score import score
+from limnos.tables.entries import QUARANTINE
+
+
+def check(parts: Parts, patterns: Sequence[str]) -> tuple[TableResult, ...]:
+    """Judge the chosen tables as they are published; a table that breaks a rule that does not merely warn is HELD in the answer.
+
+    Raises:
+        UnknownName: If a pattern matches no published table.
+    """
+    pinned = parts.catalog.pin()
+    marks = parts.ledger.marks()
+    chosen = matching((table for table in pinned if table != QUARANTINE.table), patterns)
+    return tuple(_check(parts, pinned, table, marks.get(table)) for table in chosen)
+
+
+def _check(parts: Parts, pinned: dict[TableName, Snapshot], table: TableName, mark: Mark | None) -> TableResult:
+    start = time.perf_counter()
+    parts.demand(Action.READ, table)
+    snapshot = pinned[table]
+    try:
+        relation = parts.catalog.relation(snapshot)
+        contract = again(table, config_of(parts, table), mark.source_rules if mark else (), relation.schema)
+        with parts.engine.session() as session:
+            parents = {
+                parent: f"({session.relation(parts.catalog.relation(pinned[parent]))})" for parent in references(contract) if parent in pinned
+            }
+            subject = Subject(f"({session.relation(relation, positions=True)})", snapshot.rows, datetime.now(UTC), parents)
+            found = auditing.audit(session, build_all(contract), subject, ())
+    except LimnosError as error:
+        return TableResult(table, TableStatus.FAILED, error=error.as_json(), seconds=time.perf_counter() - start)
+    broken = any(verdict.outcome in {Outcome.FAIL, Outcome.ERROR} and verdict.severity != "warn" for verdict in found.verdicts)
+    return TableResult(
+        table,
+        TableStatus.HELD if broken else TableStatus.UNCHANGED,
+        read=snapshot.rows,
+        unchanged=snapshot.rows,
+        snapshot_id=snapshot.snapshot_id,
+        score=score(found.verdicts),
+        seconds=time.perf_counter() - start,
+        verdicts=found.verdicts,
+    )

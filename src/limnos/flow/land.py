@@ -1,0 +1,139 @@
+"""Land the rows of an extract as files, typed exactly; what does not fit its type stays behind with its original text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from limnos.errors import LimnosError
+from limnos.model.contract import Contract
+from limnos.model.conversion import Conversion, convert
+from limnos.model.data import Layout, WrittenFile
+from limnos.model.extract import Extract
+from limnos.model.names import quoted
+from limnos.model.types import sql_type
+from limnos.ports import Engine, Session
+
+FAILED = "limnos_failed"
+RECORD = "_record"
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """Hold the files of the rows that fit, and how many did not; those are in the table `FAILED` of the session, raw, with `_record`."""
+
+    files: tuple[WrittenFile, ...]
+    failed: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows the files hold."""
+        return sum(file.rows for file in self.files)
+
+
+def land(engine: Engine, session: Session, extract: Extract, contract: Contract, layout: Layout) -> Landed:
+    """Write the typed rows of `extract`; a scan costs a second reading only if rows failed, a stream is read once."""
+    columns = conversions(extract.schema, contract)
+    select = typed_select(columns, contract)
+    fails = failing(columns)
+    if extract.batches is not None:
+        return _land_stream(engine, session, extract, layout, select, fails)
+    if not fails:
+        return Landed(session.write(f"SELECT {select} FROM ({extract.scan})", layout), 0)
+    files = session.write(f"SELECT {select} FROM ({extract.scan}) AS raw WHERE NOT ({fails})", layout)
+    landed = Landed(files, extract.rows - sum(file.rows for file in files))
+    if landed.failed:
+        session.run(f"CREATE TEMP TABLE {FAILED} AS SELECT * FROM {numbered(extract.scan)} AS raw WHERE {fails}")
+    return landed
+
+
+def numbered(scan: str) -> str:
+    """Give the rows of a scan with their ordinal from 0 as `_record`; a scan has the same order each time."""
+    return f"(SELECT row_number() OVER () - 1 AS {RECORD}, * FROM ({scan}))"
+
+
+def conversions(raw: pa.Schema, contract: Contract) -> dict[str, Conversion]:
+    """Give the conversion of each column of the contract; a column that the source lacks is null."""
+    types = {field.name: field.type for field in raw}
+    return {
+        column.name: convert(quoted(column.name), types[column.name], column.type) if column.name in types else Conversion("NULL", "FALSE")
+        for column in contract.columns
+    }
+
+
+def typed_select(columns: dict[str, Conversion], contract: Contract) -> str:
+    """Give the select list that makes the contract's columns of raw ones."""
+    return ", ".join(
+        f"CAST({columns[column.name].value} AS {sql_type(column.type)}) AS {quoted(column.name)}" for column in contract.columns
+    )
+
+
+def failing(columns: dict[str, Conversion]) -> str:
+    """Give the condition of a row that does not fit; empty where nothing can fail."""
+    return " OR ".join(f"({one.fails})" for one in columns.values() if not one.certain)
+
+
+def _land_stream(engine: Engine, session: Session, extract: Extract, layout: Layout, select: str, fails: str) -> Landed:
+    stream = _Stream(extract)
+    if not fails:
+        return Landed(stream.write(session, f"SELECT {select} FROM raw", layout, stream.reader()), 0)
+    with engine.session() as converter:
+        good = _fitting(converter, session, stream, select, fails)
+        first = next(good, None)
+        if first is None:
+            return Landed((), extract.rows)
+        reader = pa.RecordBatchReader.from_batches(first.schema, _chain(first, good))
+        files = stream.write(session, "SELECT * FROM raw", layout, reader)
+        failed = converter.run(f"SELECT * FROM {FAILED}")
+    if failed.num_rows:
+        session.run(f"CREATE TEMP TABLE {FAILED} AS SELECT * FROM failed", failed=failed)
+    return Landed(files, failed.num_rows)
+
+
+def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest
+
+
+def _fitting(converter: Session, session: Session, stream: _Stream, select: str, fails: str) -> Iterator[pa.RecordBatch]:
+    """Give the rows that fit, batch by batch; the others are kept in the converter's table `FAILED`."""
+    del session
+    start = 0
+    for batch in stream:
+        raw = pa.Table.from_batches([batch])
+        if start == 0:
+            converter.run(f"CREATE TEMP TABLE {FAILED} AS SELECT 0::BIGINT AS {RECORD}, * FROM raw LIMIT 0", raw=raw)
+        good = converter.run(f"SELECT {select} FROM raw WHERE NOT ({fails})", raw=raw)
+        if good.num_rows < raw.num_rows:
+            ordinal = f"row_number() OVER () - 1 + {start} AS {RECORD}"
+            converter.run(f"INSERT INTO {FAILED} SELECT * FROM (SELECT {ordinal}, * FROM raw) WHERE {fails}", raw=raw)
+        start += raw.num_rows
+        yield from good.to_batches()
+
+
+class _Stream:
+    """Carry a source's own error through the engine, which would turn it into one of its own."""
+
+    def __init__(self, extract: Extract) -> None:
+        self._extract = extract
+        self._error: LimnosError | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._extract.batches or ()
+        except LimnosError as error:
+            self._error = error
+            raise
+
+    def reader(self) -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(self._extract.schema, iter(self))
+
+    def write(self, session: Session, sql: str, layout: Layout, raw: pa.RecordBatchReader) -> tuple[WrittenFile, ...]:
+        try:
+            return session.write(sql, layout, raw=raw)
+        except LimnosError:
+            if self._error is not None:
+                raise self._error from None
+            raise

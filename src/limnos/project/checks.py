@@ -1,0 +1,76 @@
+"""The rules under `checks`, as `RuleSpec`s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from limnos.model.contract import RuleSpec, Severity
+from limnos.project.nodes import Listed, Mapped, Node, Scalar, invalid, plain
+from limnos.project.words import RULES
+
+
+def read_checks(entries: Listed, column: str = "") -> Iterator[RuleSpec]:
+    """Read a list of checks that has its right shape; under a column, `column` is what they are about.
+
+    Raises:
+        ProjectInvalid: If what an entry says does not go together.
+    """
+    for entry in entries.items:
+        if isinstance(entry, Mapped):
+            kind = next(key for key in entry.entries if key in RULES)
+            beside = {key: value for key, value in entry.entries.items() if key != kind}
+            yield from _rules(kind, entry.entries[kind], beside, column)
+        elif isinstance(entry, Scalar):
+            yield from _rules(entry.text, Mapped(entry.place, {}), {}, column)
+
+
+def _rules(kind: str, node: Node, beside: Mapping[str, Node], column: str) -> Iterator[RuleSpec]:
+    words = RULES[kind]
+    inside = dict(node.entries) if isinstance(node, Mapped) else {words.bare or "columns": node}
+    if twice := sorted(set(inside) & set(beside)):
+        place, first = beside[twice[0]].place, inside[twice[0]].place
+        raise invalid(f"{twice[0]!r} is given twice for one rule", place, seen=f"also on line {first.line}", expected="once")
+    said = Mapped(node.place, inside | dict(beside))
+    columns = () if words.columns == "none" else (column,) if column else said.texts("column") or said.texts("columns")
+    if len(set(columns)) < len(columns):
+        raise invalid(f"The rule {kind!r} names a column twice", node.place, seen=", ".join(columns), expected="each column once")
+    arguments = {name: plain(said.entries[name]) for name in words.arguments if name in said.entries}
+    if "min" in words.arguments and not arguments:
+        raise invalid(f"The rule {kind!r} has no bound", node.place, expected="min, max or both")
+    spec = RuleSpec(
+        kind,
+        columns,
+        _references(said, columns) if kind == "foreign_key" else arguments,
+        severity=Severity(said.text("severity")) if "severity" in said.entries else None,
+        at_least=_share(said.text("at_least")),
+        where=said.text("where"),
+        name=said.text("name") or (f"sql:{' '.join(said.text('expression').split())}" if kind == "sql" else ""),
+        place=node.place,
+    )
+    if words.columns == "each" and len(columns) > 1:
+        if "name" in said.entries:
+            raise invalid(
+                "One name cannot be that of several rules", said.place_of("name"), seen=spec.name, expected="one rule for each name"
+            )
+        yield from (replace(spec, columns=(name,), name="") for name in columns)
+    else:
+        yield spec
+
+
+def _references(said: Mapped, columns: tuple[str, ...]) -> dict[str, object]:
+    split = said.mapping("references")
+    table, parents = split.text("table"), split.texts("columns")
+    if not table:
+        parts = said.text("references").split(".", 2)
+        table, parents = ".".join(parts[:2]), tuple(parts[2:]) or columns
+    if len(parents) != len(columns):
+        seen = f"{len(columns)} here and {len(parents)} in {table}"
+        raise invalid(
+            "A foreign key pairs each column with one column", said.place_of("references"), seen=seen, expected="equally many columns"
+        )
+    return {"references": table, "columns": list(parents)}
+
+
+def _share(text: str) -> float:
+    return float(text.rstrip("% ")) / 100 if text.endswith("%") else float(text or 1)

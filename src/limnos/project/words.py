@@ -1,0 +1,218 @@
+"""The words of limnos.yml: every key, what may stand there, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from limnos.model.contract import Drift, Severity
+from limnos.project.shape import Anything, Flag, Key, Later, ListOf, MapOf, Nothing, Number, OneOf, Record, Shape, Text, Value
+
+NAME = "[A-Za-z_][A-Za-z0-9_]{0,127}"
+TABLE = rf"{NAME}\.{NAME}"
+PERCENT = r"(100|[0-9]{1,2})(\.[0-9]+)?\s*%"
+PARTITION = r"(year|month|day|hour)\(\s*[^(),\s]+\s*\)|(bucket|truncate)\(\s*[1-9][0-9]{0,8}\s*,\s*[^(),\s]+\s*\)|[^(),\s]+"
+
+_TEXT = Text()
+_TABLE_TEXT = Text(pattern=TABLE, words="a table name such as shop.orders")
+_COLUMNS = OneOf((_TEXT, ListOf(_TEXT)))
+_SEVERITY = Text(choices=tuple(Severity))
+_DRIFT = Text(choices=tuple(Drift))
+
+# What each later issue takes off these lists becomes available; nothing else has to change here.
+LATER_SECTIONS = ("verify", "models", "policies", "views", "schedules", "alarms", "channels", "backup")
+LATER_SOURCE_WORDS = ("protect",)
+LATER_SOURCE_TABLE_WORDS = ("cursor", "lookback", "deletes", "documents")
+LATER_TABLE_WORDS = ("retain",)
+LATER_MODES = ("incremental", "cdc")
+
+
+def _later(names: tuple[str, ...]) -> dict[str, Key]:
+    return {name: Key(Later(), "Not available in this version.") for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleWords:
+    """Say how a kind of rule is written.
+
+    `columns` is `none`, `one`, `each` (a list makes one rule a column) or `together` (a list is one rule). A value that is not a mapping is
+    the columns, or the argument `bare`.
+    """
+
+    columns: str
+    arguments: Mapping[str, Key] = field(default_factory=dict[str, Key])
+    bare: str = ""
+
+
+_BOUNDS = {"min": Key(Value(), "The least value allowed."), "max": Key(Value(), "The greatest value allowed.")}
+_COUNTS = {"min": Key(Number(whole=True, minimum=0), "The least allowed."), "max": Key(Number(whole=True, minimum=0), "The most allowed.")}
+RULES: Mapping[str, RuleWords] = {
+    "not_null": RuleWords("each"),
+    "unique": RuleWords("together"),
+    "primary_key": RuleWords("together"),
+    "foreign_key": RuleWords(
+        "together",
+        {
+            "references": Key(
+                OneOf(
+                    (
+                        Text(pattern=rf"{TABLE}(\.[^.\s]+)?", words="shop.customers.customer_id"),
+                        Record(
+                            {"table": Key(_TABLE_TEXT, required=True), "columns": Key(_COLUMNS, required=True)}, words="{table, columns}"
+                        ),
+                    )
+                ),
+                "The table and column that hold every value; without a column, the columns of the same names.",
+                required=True,
+            )
+        },
+    ),
+    "accepted_values": RuleWords("one", {"values": Key(ListOf(Value()), "The values allowed.", required=True)}),
+    "range": RuleWords("one", _BOUNDS),
+    "length": RuleWords("one", _COUNTS),
+    "regex": RuleWords("one", {"pattern": Key(_TEXT, "The pattern that the whole text must match.", required=True)}),
+    "row_count": RuleWords("none", _COUNTS),
+    "freshness": RuleWords("one", {"max": Key(_TEXT, "The age of the newest value allowed, such as 6h or 2d.", required=True)}),
+    "sql": RuleWords("none", {"expression": Key(_TEXT, "An SQL condition on one row.", required=True)}, bare="expression"),
+}
+MODIFIERS: Mapping[str, Key] = {
+    "severity": Key(_SEVERITY, "What a failing row does: hold the table back, go to quarantine, or only be told."),
+    "where": Key(_TEXT, "An SQL condition on the rows that the rule applies to."),
+    "at_least": Key(
+        OneOf((Number(minimum=0, maximum=1, words="a share such as 0.98"), Text(pattern=PERCENT, words='"98%"'))),
+        "The share of those rows that must satisfy it.",
+    ),
+    "name": Key(_TEXT, "What the rule is called; derived from kind and columns when not given."),
+}
+
+
+def rule_shape(words: RuleWords, *, of_column: bool) -> Shape:
+    """Give the shape of what stands behind the name of a rule; under a column, the column goes without saying."""
+    keys = {**words.arguments, **MODIFIERS}
+    one_of: tuple[str, ...] = ()
+    if words.columns != "none" and not of_column:
+        keys["column"] = Key(_TEXT, "The column.", required=words.columns == "one")
+        if words.columns != "one":
+            keys["columns"] = Key(_COLUMNS, "The columns.")
+            one_of = ("column", "columns")
+    shapes: tuple[Shape, ...] = (Record(keys, one_of=one_of, words="a mapping of arguments"),)
+    if words.bare:
+        shapes += (_TEXT,)
+    elif words.columns in ("each", "together") and not of_column and not any(key.required for key in words.arguments.values()):
+        shapes += (_TEXT, ListOf(_TEXT))
+    return OneOf(shapes) if len(shapes) > 1 else shapes[0]
+
+
+def check_shape(*, of_column: bool) -> Shape:
+    """Give the shape of one entry of `checks`."""
+    kinds = {kind: Key(rule_shape(words, of_column=of_column)) for kind, words in RULES.items() if words.columns != "none" or not of_column}
+    bare = tuple(kind for kind in kinds if of_column and not any(key.required for key in RULES[kind].arguments.values()))
+    entry = Record(kinds | dict(MODIFIERS), one_of=tuple(kinds), words="a rule such as not_null: [a, b]")
+    return OneOf((entry, Text(choices=bare))) if of_column else entry
+
+
+COLUMN = Record(
+    {
+        "name": Key(_TEXT, "The column's name.", required=True),
+        "type": Key(_TEXT, "Its type as Iceberg or SQL spells it: long, decimal(12,2), timestamptz, list<string> ...", required=True),
+        "required": Key(Flag(), "Whether every row must have a value."),
+        "description": Key(_TEXT, "What it means."),
+        "classification": Key(_TEXT, "What class of data it holds, such as email."),
+        "checks": Key(ListOf(check_shape(of_column=True)), "Rules on this column."),
+    }
+)
+
+TABLE_WORDS = Record(
+    {
+        "description": Key(_TEXT, "What the table holds."),
+        "owner": Key(_TEXT, "Who answers for it."),
+        "key": Key(_COLUMNS, "The columns that identify a row; they become a `primary_key` rule."),
+        "columns": Key(ListOf(COLUMN), "Types and meanings of columns, where the source does not tell them."),
+        "partition": Key(
+            OneOf((Text(pattern=PARTITION, words="month(created_at)"), ListOf(Text(pattern=PARTITION, words="month(created_at)")))),
+            "How its files are split: a column, year, month, day or hour of one, bucket(n, column), truncate(n, column).",
+        ),
+        "checks": Key(ListOf(check_shape(of_column=False)), "Rules on this table."),
+        "on_fail": Key(_SEVERITY, "The severity of rules that name none; `quarantine` when not given."),
+        "drift": Key(
+            Record(
+                {
+                    "add": Key(_DRIFT, "When the source has a new column; `accept` when not given."),
+                    "drop": Key(_DRIFT, "When a column is gone; `block` when not given."),
+                    "type": Key(_DRIFT, "When a column has another type; `quarantine` when not given."),
+                }
+            ),
+            "What a difference between the source's columns and the promised ones does.",
+        ),
+        **_later(LATER_TABLE_WORDS),
+    }
+)
+
+SOURCE_TABLE = Record(
+    {
+        "key": Key(_COLUMNS, "The columns that identify a row, where the source does not tell."),
+        "mode": Key(Text(choices=("full",), later=LATER_MODES), "How it is read; `full` reads all of it each time."),
+        "table": Key(Text(pattern=rf"({NAME}\.)?{NAME}", words="a table name"), "Its name in the lake, where it is another one."),
+        **_later(LATER_SOURCE_TABLE_WORDS),
+    },
+    rest=Anything(),
+    words="options of the table, or nothing",
+)
+
+SOURCE = Record(
+    {
+        "type": Key(_TEXT, "What kind of system it is.", required=True),
+        "namespace": Key(Text(pattern=NAME, words="a name"), "Where its tables land in the lake; the source's own name when not given."),
+        "tables": Key(
+            OneOf((Text(choices=("*",), words='"*"'), MapOf(OneOf((SOURCE_TABLE, Nothing()))))),
+            'The tables to read, by their names in the source; every one when not given, or "*".',
+        ),
+        **_later(LATER_SOURCE_WORDS),
+    },
+    rest=Anything(),
+)
+
+LAKE = OneOf(
+    (
+        Text(words="a directory or s3://bucket/prefix"),
+        Record(
+            {
+                "uri": Key(_TEXT, "A directory, or s3://bucket/prefix.", required=True),
+                "endpoint": Key(_TEXT, "The address of an S3-compatible store."),
+                "region": Key(_TEXT, "The region of the bucket."),
+                "access_key": Key(Text(hidden=True), "The access key, as secret://NAME."),
+                "secret_key": Key(Text(hidden=True), "The secret key, as secret://NAME."),
+                "path_style": Key(Flag(), "Whether the bucket stands in the path and not in the host name."),
+            }
+        ),
+    )
+)
+STATE = Text(hidden=True, words="a path or a postgresql:// URL")
+
+ENVIRONMENT = Record(
+    {
+        "lake": Key(LAKE, "Another place for the lake."),
+        "state": Key(STATE, "Another state database."),
+        "sources": Key(
+            MapOf(Record({name: Key(key.shape, key.doc) for name, key in SOURCE.keys.items()}, rest=Anything())),
+            "Other options of a source.",
+        ),
+        "tables": Key(MapOf(Record({"on_fail": TABLE_WORDS.keys["on_fail"]}), TABLE), "Another severity for rules that name none."),
+    }
+)
+
+PROJECT = Record(
+    {
+        "version": Key(Number(whole=True, minimum=1, maximum=1, words="1"), "The version of this format.", required=True),
+        "project": Key(_TEXT, "The project's name; the directory's when not given."),
+        "lake": Key(LAKE, "Where the tables' files are: a directory, or s3://bucket/prefix; `.limnos/lake` when not given."),
+        "state": Key(STATE, "The state database: a file, or a postgresql:// URL; `.limnos/state.db` when not given."),
+        "contracts": Key(_COLUMNS, "Which files are ODCS contracts; `contracts/*.odcs.yaml` when not given."),
+        "sources": Key(MapOf(SOURCE, NAME), "The systems to read from, by a name of your choice."),
+        "tables": Key(MapOf(OneOf((TABLE_WORDS, Nothing())), TABLE), "What is promised of tables, by their names in the lake."),
+        "environments": Key(
+            MapOf(ENVIRONMENT, "[A-Za-z0-9_-]+"), "What differs in an environment that is chosen by --environment or LIMNOS_ENV."
+        ),
+        **_later(LATER_SECTIONS),
+    }
+)

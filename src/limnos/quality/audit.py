@@ -1,0 +1,240 @@
+"""The check planner: judge a staged table at the least cost, and name the rows to quarantine.
+
+What file statistics prove is not read at all. What stays open of the rules on single rows is one aggregate over the columns they need; rows are
+looked for only where a rule failed. Rules on sets of rows run one by one, since each needs an operator of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from limnos.errors import QueryInvalid, RequestError
+from limnos.model.contract import Severity
+from limnos.model.data import WrittenFile
+from limnos.model.names import literal, quoted
+from limnos.model.verdict import Outcome, Proof, Verdict
+from limnos.ports import Rule, RuleShape, Session, Subject
+from limnos.quality.rules.foreign_key import ForeignKey
+
+_MARKS = "limnos_marks"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """State what an audit found: a verdict for each rule in order, and how many rows are to be quarantined."""
+
+    verdicts: tuple[Verdict, ...]
+    bad: int
+
+
+def audit(
+    session: Session, rules: Sequence[Rule], subject: Subject, files: Sequence[WrittenFile], *, bad_table: str = "limnos_bad"
+) -> Audit:
+    """Judge a table by its rules; leaves the rows to quarantine in the temporary table `bad_table`.
+
+    The table has the columns `_file VARCHAR, _row BIGINT, reasons` and each row once: a row is there if it breaks a rule of severity quarantine
+    whose verdict is fail, and then `reasons` also lists every other rule that it breaks.
+
+    A rule whose SQL does not run is an `error`, one that applies to nothing is `unknown`. References into the table itself are judged against
+    the rows that stay, so children of quarantined rows follow them, at one pass for each generation. Table rules judge the rows that stay.
+    `files` are those of the relation; their statistics are used if their rows add up to `subject.rows`.
+    """
+    return _Work(session, tuple(rules), subject, files, quoted(bad_table)).done()
+
+
+@dataclass(slots=True)
+class _Work:
+    session: Session
+    rules: tuple[Rule, ...]
+    subject: Subject
+    files: Sequence[WrittenFile]
+    bad_table: str
+    verdicts: dict[int, Verdict] = field(default_factory=dict[int, Verdict])
+    applicable: dict[int, int] = field(default_factory=dict[int, int])
+
+    def done(self) -> Audit:
+        self.session.run(f"CREATE OR REPLACE TEMP TABLE {_MARKS} (_file VARCHAR, _row BIGINT, rule INTEGER)")
+        self._prove()
+        self._count()
+        self._find_rows()
+        for index in self._open(RuleShape.SET):
+            if not self._own(index):
+                self._judge_set(index)
+        self._judge_own()
+        self._complete_reasons()
+        bad = self._list_bad()
+        self._judge_table(bad)
+        return Audit(tuple(self.verdicts[index] for index in range(len(self.rules))), bad)
+
+    def _open(self, shape: RuleShape) -> list[int]:
+        return [index for index, rule in enumerate(self.rules) if rule.shape is shape and index not in self.verdicts]
+
+    def _own(self, index: int) -> bool:
+        rule = self.rules[index]
+        return isinstance(rule, ForeignKey) and rule.own
+
+    def _prove(self) -> None:
+        rows = sum(file.rows for file in self.files)
+        if rows != self.subject.rows:
+            return
+        for index in self._open(RuleShape.ROW):
+            rule = self.rules[index]
+            if rule.proven(self.files):
+                nulls = sum(file.null_counts[rule.spec.columns[0]] for file in self.files) if rule.kind != "not_null" else 0
+                self._conclude(index, rows - nulls, rows - nulls, Proof.STATISTICS)
+
+    def _count(self) -> None:
+        singles, sets = self._open(RuleShape.ROW), self._open(RuleShape.SET)
+        counted = {index: [self.rules[index].applies(), self.rules[index].failing()] for index in singles}
+        counted |= {index: [self.rules[index].applies()] for index in sets}
+        if not counted:
+            return
+        try:
+            counts = self._aggregate(counted)
+        except QueryInvalid:
+            counts = {}
+            for index, conditions in counted.items():
+                self._attempt(index, lambda index=index, conditions=conditions: counts.update(self._aggregate({index: conditions})))
+        for index, (applicable, *failing) in counts.items():
+            self.applicable[index] = applicable
+            if failing:
+                self._conclude(index, applicable - failing[0], applicable)
+
+    def _aggregate(self, conditions: dict[int, list[str]]) -> dict[int, list[int]]:
+        flat = [f"count(*) FILTER (WHERE {text})" for texts in conditions.values() for text in texts]
+        named = ", ".join(f"{text} AS c{position}" for position, text in enumerate(flat))
+        found = iter(self.session.run(f"SELECT {named} FROM {self.subject.relation}").to_pylist()[0].values())
+        return {index: [next(found) for _ in texts] for index, texts in conditions.items()}
+
+    def _attempt(self, index: int, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except RequestError as error:
+            detail = "; ".join(part for part in (error.what, error.seen) if part)
+            self.verdicts[index] = self._verdict(index, Outcome.ERROR, 0, 0, detail=detail)
+
+    def _causes(self, index: int) -> bool:
+        verdict = self.verdicts[index]
+        return verdict.severity is Severity.QUARANTINE and verdict.outcome is Outcome.FAIL
+
+    def _find_rows(self) -> None:
+        causes = [index for index in self.verdicts if self.rules[index].shape is RuleShape.ROW and self._causes(index)]
+        self._mark(self.subject.relation, causes)
+
+    def _mark(self, relation: str, indices: Sequence[int]) -> None:
+        if not indices:
+            return
+        conditions = {index: self.rules[index].failing() for index in indices}
+        broken = ", ".join(f"CASE WHEN {text} THEN {index} END" for index, text in conditions.items())
+        anything = " OR ".join(f"({text})" for text in conditions.values())
+        self.session.run(
+            f"INSERT INTO {_MARKS} SELECT _file, _row, unnest(list_filter([{broken}], lambda one: one IS NOT NULL)) FROM {relation} WHERE {anything}"
+        )
+
+    def _judge_set(self, index: int) -> None:
+        self._attempt(index, lambda: self._mark_set(index, self.subject))
+
+    def _mark_set(self, index: int, subject: Subject) -> None:
+        rule = self.rules[index]
+        rows = rule.failing_rows(subject)
+        if rule.spec.severity is Severity.QUARANTINE:
+            known = f"(SELECT * FROM {_MARKS} WHERE rule = {index}) AS known ON new._file = known._file AND new._row = known._row"
+            self.session.run(f"INSERT INTO {_MARKS} SELECT new._file, new._row, {index} FROM ({rows}) AS new ANTI JOIN {known}")
+            failing = self._number(f"SELECT count(*) FROM {_MARKS} WHERE rule = {index}")
+        else:
+            failing = self._number(f"SELECT count(*) FROM ({rows})")
+        self._conclude(index, self.applicable[index] - failing, self.applicable[index])
+        if not self._causes(index):
+            self.session.run(f"DELETE FROM {_MARKS} WHERE rule = {index}")
+
+    def _judge_own(self) -> None:
+        """Judge references into the table itself until no more row leaves it."""
+        own = [index for index in self._open(RuleShape.SET) if self._own(index)]
+        before = -1
+        while own and before != (before := self._number(f"SELECT count(*) FROM {self._marked()}")):
+            for index in own:
+                if self.verdicts.get(index) is None or self.verdicts[index].outcome is not Outcome.ERROR:
+                    self._attempt(index, lambda index=index: self._mark_set(index, self._among_remaining(index)))
+
+    def _among_remaining(self, index: int) -> Subject:
+        rule = self.rules[index]
+        assert isinstance(rule, ForeignKey)  # noqa: S101 only these come here
+        return replace(self.subject, parents={**self.subject.parents, rule.references: self._remaining()})
+
+    def _marked(self) -> str:
+        return f"(SELECT DISTINCT _file, _row FROM {_MARKS})"
+
+    def _remaining(self) -> str:
+        return f"(SELECT kept.* FROM {self.subject.relation} AS kept ANTI JOIN {_MARKS} AS gone ON kept._file = gone._file AND kept._row = gone._row)"
+
+    def _complete_reasons(self) -> None:
+        """Add what else the rows to quarantine break: rules that warn, block, or are within their tolerance."""
+        others = [index for index, verdict in self.verdicts.items() if verdict.failing and not self._causes(index)]
+        if not others or not self._number(f"SELECT count(*) FROM (SELECT 1 FROM {_MARKS} LIMIT 1)"):
+            return
+        self.session.run(f"CREATE OR REPLACE TEMP TABLE {_MARKS}_rows AS {self._marked()}")
+        marked = f"SEMI JOIN {_MARKS}_rows AS bad ON one._file = bad._file AND one._row = bad._row"
+        self._mark(
+            f"(SELECT one.* FROM {self.subject.relation} AS one {marked})", [i for i in others if self.rules[i].shape is RuleShape.ROW]
+        )
+        for index in others:
+            if self.rules[index].shape is RuleShape.SET:
+                subject = self._among_remaining(index) if self._own(index) else self.subject
+                rows = self.rules[index].failing_rows(subject)
+                self.session.run(f"INSERT INTO {_MARKS} SELECT one._file, one._row, {index} FROM ({rows}) AS one {marked}")
+
+    def _list_bad(self) -> int:
+        reasons = ", ".join(f"({index}, {self._reason(rule)})" for index, rule in enumerate(self.rules)) or "(0, NULL)"
+        self.session.run(
+            f"CREATE OR REPLACE TEMP TABLE {self.bad_table} AS SELECT _file, _row, list(reason ORDER BY rule) AS reasons "
+            f"FROM {_MARKS} JOIN (VALUES {reasons}) AS said(rule, reason) USING (rule) GROUP BY _file, _row"
+        )
+        return self._number(f"SELECT count(*) FROM {self.bad_table}")
+
+    def _reason(self, rule: Rule) -> str:
+        columns = ", ".join(literal(name) for name in rule.spec.columns)
+        severity = literal(str(rule.spec.severity))
+        return (
+            f"{{'rule': {literal(rule.spec.name)}, 'version': {literal(rule.spec.version)}, 'severity': {severity}, "
+            f"'columns': [{columns}]::VARCHAR[], 'detail': {literal(rule.promise())}}}"
+        )
+
+    def _judge_table(self, bad: int) -> None:
+        kept = replace(self.subject, rows=self.subject.rows - bad, relation=self._remaining()) if bad else self.subject
+        for index in self._open(RuleShape.TABLE):
+            proof = Proof.STATISTICS if not bad and self.rules[index].proven(self.files) else Proof.SCAN
+            self._attempt(index, lambda index=index, proof=proof: self._measure(index, kept, proof))
+
+    def _measure(self, index: int, subject: Subject, proof: Proof) -> None:
+        found = self.session.run(self.rules[index].measure(subject)).to_pylist()[0]
+        self._conclude(index, found["numerator"], found["denominator"], proof, found["detail"])
+
+    def _number(self, sql: str) -> int:
+        return int(self.session.run(sql).column(0)[0].as_py())
+
+    def _conclude(self, index: int, numerator: int, denominator: int, proof: Proof = Proof.SCAN, detail: str = "") -> None:
+        if denominator == 0:
+            outcome = Outcome.UNKNOWN
+        else:
+            outcome = Outcome.PASS if numerator >= self.rules[index].spec.at_least * denominator else Outcome.FAIL
+        self.verdicts[index] = self._verdict(index, outcome, numerator, denominator, proof, detail or self.rules[index].promise())
+
+    def _verdict(
+        self, index: int, outcome: Outcome, numerator: int, denominator: int, proof: Proof = Proof.SCAN, detail: str = ""
+    ) -> Verdict:
+        rule = self.rules[index]
+        spec = rule.spec
+        return Verdict(
+            spec.name,
+            rule.kind,
+            spec.columns,
+            spec.version,
+            spec.severity or Severity.QUARANTINE,
+            rule.dimension,
+            outcome,
+            numerator,
+            denominator,
+            proof,
+            detail,
+        )

@@ -1,0 +1,95 @@
+"""Every reference finds its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from limnos.errors import ProjectInvalid, UnknownName
+from limnos.model.contract import Contract, RuleSpec, Severity
+from limnos.model.names import TableName, quoted
+from limnos.model.verdict import Dimension
+from limnos.ports import Subject
+from limnos.quality.rules.declaration import Declaration
+from limnos.quality.rules.shape import Row, SetRule
+from limnos.quality.rules.typed import comparable
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey(SetRule):
+    """Insist that the columns' values occur together in `parent_columns` of the referenced table.
+
+    Source: ISO/IEC 9075-2, referential constraints, MATCH SIMPLE: a null in any column of the reference satisfies it.
+    """
+
+    kind: ClassVar[str] = "foreign_key"
+    dimension: ClassVar[Dimension] = Dimension.CONSISTENCY
+    references: TableName
+    parent_columns: tuple[str, ...]
+    own: bool
+
+    @classmethod
+    def build(cls, spec: RuleSpec, contract: Contract) -> ForeignKey:
+        """Build from `references: namespace.table` and `columns: [...]` there."""
+        declaration = Declaration.read(spec, contract, "references", "columns")
+        names = tuple(column.name for column in declaration.columns())
+        said = spec.arguments.get("references")
+        try:
+            references = TableName.parse(str(said or ""))
+        except ProjectInvalid as error:
+            raise declaration.invalid("references is not a table", str(said), "namespace.table") from error
+        listed = spec.arguments.get("columns", list(names))
+        if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed) or len(listed) != len(names):
+            raise declaration.invalid(
+                f"{len(names)} columns refer to columns that do not match them", str(listed), f"{len(names)} column names"
+            )
+        own = references == contract.table
+        for name in listed:
+            if own and name not in contract.names:
+                raise declaration.invalid(f"{references} has no column {name}", str(name), ", ".join(contract.names))
+        return cls(declaration.spec, references, tuple(listed), own)
+
+    def promise(self) -> str:
+        """Say what must hold."""
+        return f"{', '.join(self.spec.columns)} must be found in {self.references} ({', '.join(self.parent_columns)})"
+
+    def failing_rows(self, subject: Subject) -> str:
+        """Find the rows whose reference finds nothing.
+
+        Raises:
+            UnknownName: If the subject holds no version of the referenced table.
+        """
+        parent = subject.parents.get(self.references) or (subject.relation if self.own else None)
+        if parent is None:
+            raise UnknownName(
+                f"{self.references} has no version to compare with",
+                subject=str(self.references),
+                expected="a table that is published or part of this run",
+                hint=f"limnos run {self.references}",
+            )
+        keys = ", ".join(quoted(name) for name in self.spec.columns)
+        pairs = zip(self.spec.columns, self.parent_columns, strict=True)
+        same = " AND ".join(f"child.{quoted(child)} = parent.{quoted(there)}" for child, there in pairs)
+        return (
+            f"SELECT child._file, child._row FROM (SELECT _file, _row, {keys} FROM {subject.relation} WHERE {self.applies()}) AS child "
+            f"ANTI JOIN (SELECT {', '.join(quoted(name) for name in self.parent_columns)} FROM {parent}) AS parent ON {same}"
+        )
+
+    def oracle(self, rows: Sequence[Row], parents: Mapping[TableName, Sequence[Row]], now: datetime) -> set[int]:
+        """Look each reference up; where orphans of this very table leave it, their children become orphans too."""
+        if not self.own:
+            return self._orphans(rows, parents[self.references])
+        found = self._orphans(rows, rows)
+        while self.spec.severity is Severity.QUARANTINE:
+            more = self._orphans(rows, [row for index, row in enumerate(rows) if index not in found])
+            if more == found:
+                break
+            found = more
+        return found
+
+    def _orphans(self, rows: Sequence[Row], parents: Sequence[Row]) -> set[int]:
+        known = {tuple(comparable(row[name]) for name in self.parent_columns) for row in parents}
+        keys = [tuple(comparable(row[name]) for name in self.spec.columns) for row in rows]
+        return {index for index, key in enumerate(keys) if self.knows(rows[index]) and key not in known}

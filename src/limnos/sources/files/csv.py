@@ -1,0 +1,220 @@
+"""CSV: the engine reads what is well-formed, `broken_csv` the rest, and both give the same rows for the same bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby, islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from limnos.errors import LimnosError, MalformedFile, SchemaDrift, UnknownName
+from limnos.model.names import literal, quoted
+from limnos.ports import Session
+from limnos.sources.files.broken_csv import Kind, Record, records
+from limnos.sources.files.contents import Contents, Spool, rejects_spool
+from limnos.sources.files.dialect import Dialect
+from limnos.sources.files.inventory import File, chunks
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Hold what one file gives: `spool` is set where its rows were read here, `parallel` says how the engine may read it."""
+
+    file: File
+    names: tuple[str, ...]
+    rows: int = 0
+    parallel: bool = True
+    spool: Spool | None = None
+
+
+def contents(files: Sequence[File], dialect: Dialect, session: Session, temporary: Path) -> Contents:
+    """Look through the files of a table.
+
+    Raises:
+        MalformedFile: If a file is empty, its header does not name every column once, or its compressed stream is damaged.
+        SchemaDrift: If a file lacks a column that another one has.
+    """
+    heads = [_head(file, dialect, session) for file in files]
+    names = heads[0][0]
+    _same_columns(files, [head for head, _ in heads])
+    rejects = rejects_spool(temporary / "rejects.parquet")
+    parts: list[_Part] = []
+    for number, (file, (own, plain)) in enumerate(zip(files, heads, strict=True)):
+        part = _clean(_Part(file, own), dialect, session) if plain else None
+        parts.append(part or _broken(_Part(file, own), dialect, session, temporary / f"{number}.parquet", rejects))
+    if rejects.rows:
+        rejects.close()
+    ends = list(accumulate(part.rows for part in parts))
+
+    def origins(ordinals: Sequence[int]) -> Sequence[str]:
+        return _origins(parts, ends, ordinals, dialect, session)
+
+    return Contents(
+        schema=pa.schema([(name, pa.string()) for name in names]),
+        scan=_scan(parts, names, dialect),
+        rows=ends[-1],
+        origins=origins,
+        rejects=f"SELECT origin, raw, reason FROM {rejects.relation}" if rejects.rows else "",
+        rejected=rejects.rows,
+    )
+
+
+def _head(file: File, dialect: Dialect, session: Session) -> tuple[tuple[str, ...], bool]:
+    """Name the columns of a file, and tell whether its header is where the engine expects it."""
+    plain = True
+    for record in records(chunks(file, session, dialect.compression_of(file.path)), dialect):
+        if record.kind is Kind.BLANK:
+            plain = False
+        elif record.kind is Kind.HEADER:
+            return _unique(file, record), plain
+        elif record.kind is Kind.ROW:
+            return tuple(f"column_{number}" for number in range(1, len(record.fields) + 1)), plain
+        elif dialect.header:
+            raise _malformed(f"{file.name}:{record.line}", "The header cannot be read", record.reason, "one line that names the columns")
+        else:
+            plain = False
+    expected = "a header" if dialect.header else "at least one record"
+    raise _malformed(file.name, "A file is empty", f"{file.size} bytes without a record", expected)
+
+
+def _unique(file: File, record: Record) -> tuple[str, ...]:
+    names = [name or "" for name in record.fields]
+    folded = [name.casefold() for name in names]
+    for number, name in enumerate(names, 1):
+        at = f"{file.name}:{record.line}"
+        if not name.strip():
+            raise _malformed(at, f"Column {number} has no name", ", ".join(names), "a name for each column")
+        if folded.index(name.casefold()) != number - 1:
+            raise _malformed(at, f"Column {name} is named twice", ", ".join(names), "names that differ by more than upper and lower case")
+    return tuple(names)
+
+
+def _malformed(subject: str, what: str, seen: str, expected: str) -> MalformedFile:
+    return MalformedFile(what, subject=subject, seen=seen, expected=expected, hint="limnos explain files")
+
+
+def _same_columns(files: Sequence[File], heads: Sequence[tuple[str, ...]]) -> None:
+    every = {name: file for file, head in zip(reversed(files), reversed(heads), strict=True) for name in head}
+    for file, head in zip(files, heads, strict=True):
+        for name, other in every.items():
+            if name not in head:
+                near = UnknownName.among("column", name, [own for own in head if own not in heads[0]] or head, hint="").expected
+                raise SchemaDrift(
+                    f"{file.name} has no column {name}",
+                    subject=file.name,
+                    seen=near,
+                    expected=f"{name}, as in {other.name}",
+                    hint="rename the column in the file, or give the files with other columns a table of their own in limnos.yml",
+                )
+
+
+def _clean(part: _Part, dialect: Dialect, session: Session) -> _Part | None:
+    """Count the rows of a file with the engine; None if the engine cannot be trusted with it."""
+    if not _unambiguous(part.file, dialect, session):
+        return None
+    counts = ", ".join(["count(*) AS n", *(f"count(c{number})" for number in range(len(part.names)))])
+    for parallel in (True, False):
+        attempt = replace(part, parallel=parallel)
+        try:
+            found = session.run(f"SELECT {counts} FROM {_read_csv([attempt], dialect)}")
+        except LimnosError:
+            continue
+        return replace(attempt, rows=found.column(0)[0].as_py())
+    return None
+
+
+def _unambiguous(file: File, dialect: Dialect, session: Session) -> bool:
+    """Tell whether a file has neither NUL characters nor spaces beside quotes: there the engine reads without complaint, but not exactly.
+
+    This pass also verifies the checksum of a gzip stream, which the engine does not.
+    """
+    quote, delimiter = re.escape(dialect.quote.encode()), re.escape(dialect.delimiter.encode())
+    outside = rb"[\r\n" + delimiter + rb"]"
+    pattern = re.compile(
+        rb"(?:^|" + outside + rb") +" + quote + rb"(?!" + quote + rb")|"
+        rb"(?<!" + outside + rb")" + quote + rb" +" + quote + rb"|" + quote + rb" +" + quote + rb"(?!" + outside + rb")"
+    )
+    rest = b""
+    plain = True
+    for piece in chunks(file, session, dialect.compression_of(file.path)):
+        if not plain:
+            continue
+        text = rest + piece
+        if b"\0" in piece or (dialect.quote and pattern.search(text)):
+            plain = False
+        rest = text[max(0, len(text.rstrip(b" ")) - 2) :]
+    return plain
+
+
+def _broken(part: _Part, dialect: Dialect, session: Session, path: Path, rejects: Spool) -> _Part:
+    spool = Spool.of_text(path, len(part.names))
+    for record in _records(part, dialect, session):
+        origin = f"{part.file.name}:{record.line}"
+        if record.kind is Kind.ROW:
+            spool.add((*record.fields, origin), len(record.raw))
+        elif record.kind is Kind.REJECT:
+            rejects.add((origin, record.raw, record.reason), len(record.raw))
+    spool.close()
+    return replace(part, rows=spool.rows, spool=spool)
+
+
+def _records(part: _Part, dialect: Dialect, session: Session) -> Iterator[Record]:
+    return records(chunks(part.file, session, dialect.compression_of(part.file.path)), dialect, len(part.names))
+
+
+def _scan(parts: Sequence[_Part], names: tuple[str, ...], dialect: Dialect) -> str:
+    def alike(part: _Part) -> tuple[object, ...]:
+        return part.names, part.parallel, dialect.compression_of(part.file.path), part.spool and part.spool.path
+
+    selects: list[str] = []
+    for _, group in groupby(parts, alike):
+        some = list(group)
+        columns = ", ".join(f"c{some[0].names.index(name)} AS {quoted(name)}" for name in names)
+        spool = some[0].spool
+        selects.append(f"SELECT {columns} FROM {spool.relation if spool else _read_csv(some, dialect)}")
+    return " UNION ALL ".join(selects)
+
+
+def _read_csv(parts: Sequence[_Part], dialect: Dialect) -> str:
+    first = parts[0]
+    columns = ", ".join(f"c{number}: 'VARCHAR'" for number in range(len(first.names)))
+    # A text with a line end is never the text of a field that is not quoted: it stands for "nothing is null".
+    nulls = ", ".join(literal(value) for value in dialect.null_values or ("\n",))
+    options = {
+        "auto_detect": "false",
+        "header": str(dialect.header).lower(),
+        "columns": "{" + columns + "}",
+        "delim": literal(dialect.delimiter),
+        "quote": literal(dialect.quote),
+        "escape": literal(dialect.quote),
+        "nullstr": f"[{nulls}]",
+        "allow_quoted_nulls": "false",
+        "strict_mode": "true",
+        "null_padding": "false",
+        "hive_partitioning": "false",
+        "compression": literal(dialect.compression_of(first.file.path)),
+        "parallel": str(first.parallel).lower(),
+    }
+    paths = ", ".join(part.file.sql for part in parts)
+    return f"read_csv([{paths}], {', '.join(f'{name} = {value}' for name, value in options.items())})"
+
+
+def _origins(parts: Sequence[_Part], ends: Sequence[int], ordinals: Sequence[int], dialect: Dialect, session: Session) -> Sequence[str]:
+    found: dict[int, str] = {}
+    for part, end in zip(parts, ends, strict=True):
+        start = end - part.rows
+        wanted = sorted({ordinal - start for ordinal in ordinals if start <= ordinal < end})
+        if wanted:
+            here = part.spool.origins(session, wanted) if part.spool else _lines_of(part, wanted, dialect, session)
+            found |= {start + row: origin for row, origin in here.items()}
+    return [found[ordinal] for ordinal in ordinals]
+
+
+def _lines_of(part: _Part, wanted: Sequence[int], dialect: Dialect, session: Session) -> Mapping[int, str]:
+    """Find the lines that rows of a well-formed file start in, by reading it up to the last of them."""
+    rows = (record for record in _records(part, dialect, session) if record.kind is Kind.ROW)
+    asked = set(wanted)
+    return {row: f"{part.file.name}:{record.line}" for row, record in enumerate(islice(rows, wanted[-1] + 1)) if row in asked}

@@ -1,0 +1,38 @@
+"""Real servers for the tests that need them, each started once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar
+
+import pytest
+import services
+
+Server = TypeVar("Server")
+
+pytest.register_assert_rewrite("limnos.testing.source")
+
+
+@contextmanager
+def _present(service: Callable[[], AbstractContextManager[Server]]) -> Generator[Server]:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(service())
+        except services.Absent as absent:
+            missing = pytest.fail if os.environ.get("CI") else pytest.skip
+            missing(f"{service.__name__} is absent: {absent}")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[services.Postgres]:
+    with _present(services.postgres) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Generator[services.S3]:
+    with _present(services.s3) as server:
+        yield server

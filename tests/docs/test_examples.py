@@ -1,0 +1,74 @@
+"""Blocks of the docs marked `console` and `python` are executed, each page in a fresh directory; `LIMNOS_REWRITE=1` writes outputs anew."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if BLOCK.search(path.read_text(encoding="utf-8")))
+VARYING = [
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-22T09:15:00Z"),
+    (re.compile(r"\b\d+\.\d s\b"), "0.1 s"),
+    (re.compile(r"\b\d{15,19}\b"), "5123456789012345678"),
+    (re.compile(r"\b[0-9a-f]{16,64}\b"), "0123456789abcdef"),
+    (re.compile(r"[ \t]+$", re.MULTILINE), ""),
+]
+
+
+def steady(text: str) -> str:
+    for varying, instead in VARYING:
+        text = varying.sub(instead, text)
+    return text
+
+
+def commands(block: str) -> Iterator[tuple[str, str]]:
+    """Give each command of a console block with the lines that stand below it."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines(keepends=True)
+        end = next((at for at, line in enumerate(lines[1:], 1) if not line.startswith("> ")), len(lines))
+        yield lines[0] + "".join(line[2:] for line in lines[1:end]), "".join(lines[end:])
+
+
+def shell(command: str, directory: Path) -> str:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "200"}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    return done.stdout
+
+
+def shown(block: str, directory: Path) -> str:
+    parts: list[str] = []
+    for command, _ in commands(block):
+        typed = command.splitlines(keepends=True)
+        parts.append("$ " + typed[0] + "".join("> " + line for line in typed[1:]) + steady(shell(command, directory)))
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_the_docs_show_is_what_happens(page: Path, tmp_path: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    scope: dict[str, object] = {}
+    happened = text
+    for kind, block in BLOCK.findall(text):
+        if kind == "python":
+            with chdir(tmp_path):
+                exec(compile(block, str(page), "exec"), scope)  # noqa: S102 the docs are ours
+        else:
+            happened = happened.replace(block, shown(block, tmp_path), 1)
+    if os.environ.get("LIMNOS_REWRITE"):
+        page.write_text(happened, encoding="utf-8")
+    assert text == happened or os.environ.get("LIMNOS_REWRITE")
+
+
+def test_there_are_pages_to_execute() -> None:
+    assert {page.stem for page in PAGES} >= {"README", "own-files", "bad-rows", "python"}
