@@ -163,7 +163,7 @@ def _decimal(text: str, cast: str, target: Any) -> str:
 
 def _floating(text: str, cast: str, _: pa.DataType) -> str:
     kept = f"isfinite({cast}) AND ({cast} <> 0 OR {_like(text, _ZERO)})"
-    return f"CASE WHEN {_like(text, _DOUBLE)} THEN CASE WHEN {kept} THEN {cast} END WHEN lower({text}) IN {_NOT_FINITE} THEN {cast} END"
+    return f"CASE WHEN {_like(text, _DOUBLE)} AND {kept} OR lower({text}) IN {_NOT_FINITE} THEN {cast} END"
 
 
 def _boolean(text: str, _cast: str, _: pa.DataType) -> str:

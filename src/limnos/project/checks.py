@@ -36,7 +36,7 @@ def _rules(kind: str, node: Node, beside: Mapping[str, Node], column: str) -> It
     if len(set(columns)) < len(columns):
         raise invalid(f"The rule {kind!r} names a column twice", node.place, seen=", ".join(columns), expected="each column once")
     arguments = {name: plain(said.entries[name]) for name in words.arguments if name in said.entries}
-    if "min" in words.arguments and not arguments:
+    if "min" in words.arguments and not {"min", "max"} & set(arguments):
         raise invalid(f"The rule {kind!r} has no bound", node.place, expected="min, max or both")
     spec = RuleSpec(
         kind,

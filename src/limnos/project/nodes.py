@@ -44,11 +44,11 @@ class Scalar:
 
     @property
     def form(self) -> str:
-        """What it is, in words that show no password."""
+        """What it is, in words."""
         if self.value is None:
             return "nothing"
         if isinstance(self.value, str):
-            return f"the text {masked(self.text)!r}"
+            return f"the text {self.text!r}"
         return self.text
 
 
@@ -127,8 +127,8 @@ def plain(node: Node) -> Any:
 
 
 def invalid(what: str, place: Place, *, seen: str = "", expected: str = "", hint: str = "limnos explain project") -> ProjectInvalid:
-    """Build the error that points at a place in the project."""
-    return ProjectInvalid(what, subject=str(place), seen=seen, expected=expected, hint=hint)
+    """Build the error that points at a place in the project; a password in what was seen is hidden."""
+    return ProjectInvalid(what, subject=str(place), seen=masked(seen), expected=expected, hint=hint)
 
 
 def read_nodes(path: Path, name: str) -> Node:

@@ -30,8 +30,13 @@ _FORMATS = {
     "f64": "double",
 }
 _UNCHECKED_OPTIONS = (
-    *("exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-    *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "required"),
+    *("multipleOf", "minItems", "maxItems", "uniqueItems"),
+    *("minProperties", "maxProperties", "required"),
+)
+_BOUNDS = (
+    ("range", "minimum", "maximum"),
+    ("range", "exclusiveMinimum", "exclusiveMaximum"),
+    ("length", "minLength", "maxLength"),
 )
 _ONLY_AT_THE_TOP = ("required", "unique", "primaryKey", "partitioned", "enum", "relationships", "quality")
 
@@ -167,10 +172,12 @@ def _rules(node: Mapped, schema: Mapped, tables: Mapping[str, str]) -> Iterator[
     for word in _UNCHECKED_OPTIONS:
         if word in options.entries:
             raise _uncompiled(word, options.place_of(word))
-    for kind, bounds in (("range", {"min": "minimum", "max": "maximum"}), ("length", {"min": "minLength", "max": "maxLength"})):
-        arguments = {word: options.value(option) for word, option in bounds.items() if option in options.entries}
-        if arguments:
-            yield RuleSpec(kind, (name,), arguments, place=options.place)
+    for kind, least, most in _BOUNDS:
+        given = {word: options.value(option) for word, option in (("min", least), ("max", most)) if option in options.entries}
+        if given and least.startswith("exclusive"):
+            yield RuleSpec(kind, (name,), given | {"exclusive": True}, name=f"{kind}:{name}:exclusive", place=options.place)
+        elif given:
+            yield RuleSpec(kind, (name,), given, place=options.place)
     if "pattern" in options.entries:
         yield RuleSpec("regex", (name,), {"pattern": options.text("pattern")}, place=options.place_of("pattern"))
     if "enum" in node.entries:

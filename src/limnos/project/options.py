@@ -10,7 +10,7 @@ from limnos.errors import LimnosError
 from limnos.model.names import TableName
 from limnos.model.place import Place
 from limnos.model.project import Option, SourceConfig, SourceTable
-from limnos.project.nodes import Mapped, invalid, masked, plain
+from limnos.project.nodes import Mapped, invalid, plain
 from limnos.project.secrets import resolve
 from limnos.project.shape import located, nearest
 from limnos.project.words import SOURCE, SOURCE_TABLE
@@ -120,14 +120,14 @@ def _checked(
 def _value(option: Option, value: object, place: Place, root: Path, where: str) -> object:
     fits = isinstance(value, _KINDS[option.kind]) and (option.kind == "boolean" or not isinstance(value, bool))
     if not fits or (option.required and value == ""):
-        seen = "something else" if option.secret else "nothing" if value in (None, "") else masked(repr(value))
+        seen = "something else" if option.secret else "nothing" if value in (None, "") else repr(value)
         quotes = " in quotes" if option.kind == "string" and isinstance(value, int | float) else ""
         raise invalid(f"The option {option.name!r} of {where} has the wrong form", place, seen=seen, expected=f"{option.kind}{quotes}")
     if option.choices and value not in option.choices:
-        seen = "something else" if option.secret else masked(str(value))
+        seen = "something else" if option.secret else str(value)
         raise invalid(f"The option {option.name!r} of {where} has no such value", place, seen=seen, expected=nearest(seen, option.choices))
     if isinstance(value, str) and option.secret:
         return resolve(value, root=root, place=place, name=option.name)
     if isinstance(value, str) and value.startswith("secret://"):
-        raise invalid(f"The option {option.name!r} of {where} cannot be a secret", place, seen=masked(value), expected="the value itself")
+        raise invalid(f"The option {option.name!r} of {where} cannot be a secret", place, seen=value, expected="the value itself")
     return value

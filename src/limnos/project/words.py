@@ -44,7 +44,11 @@ class RuleWords:
     bare: str = ""
 
 
-_BOUNDS = {"min": Key(Value(), "The least value allowed."), "max": Key(Value(), "The greatest value allowed.")}
+_BOUNDS = {
+    "min": Key(Value(), "The least value allowed."),
+    "max": Key(Value(), "The greatest value allowed."),
+    "exclusive": Key(Flag(), "Whether the bounds themselves are refused."),
+}
 _COUNTS = {"min": Key(Number(whole=True, minimum=0), "The least allowed."), "max": Key(Number(whole=True, minimum=0), "The most allowed.")}
 RULES: Mapping[str, RuleWords] = {
     "not_null": RuleWords("each"),

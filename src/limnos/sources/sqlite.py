@@ -248,11 +248,12 @@ class SqliteReading:
         with _refusals(self._config), pq.ParquetWriter(path, _REJECTS) as writer:
             cursor = self._connection.execute(f"SELECT {', '.join([*named, '*'])} FROM {quoted(table)} WHERE NOT ({good})")
             while rows := cursor.fetchmany(1_000):
-                ids = [", ".join(_shown(value) for value in row[: len(named)]) for row in rows]
+                origins = [
+                    f"{table} {'rowid' if rowid else 'key'} {', '.join(_shown(value) for value in row[: len(named)])}" for row in rows
+                ]
                 raws = [b"\t".join(_raw(value) for value in row[len(named) :]) for row in rows]
-                reason = f"text that is not UTF-8, in {' or '.join(broken)}"
-                columns = [[f"{table} {'rowid' if rowid else 'key'} {identity}" for identity in ids], raws, [reason] * len(rows)]
-                writer.write_batch(pa.record_batch(columns, schema=_REJECTS))
+                reasons = [f"text that is not UTF-8, in {' or '.join(broken)}"] * len(rows)
+                writer.write_table(pa.table({"origin": origins, "raw": raws, "reason": reasons}, schema=_REJECTS))
                 count += len(rows)
         return f"SELECT origin, raw, reason FROM read_parquet({literal(str(path))})", count
 
@@ -278,7 +279,7 @@ class SqliteSource:
         Option("lock_timeout_s", "number", default=5, description="how long to wait for a writer that holds the database"),
     )
 
-    def __init__(self, config: SourceConfig, engine: Engine) -> None:  # noqa: ARG002 the seam hands it in; SQLite is read without it
+    def __init__(self, config: SourceConfig, engine: Engine) -> None:
         self._config = config
         self._path = config.root / str(config.options.get("path", ""))
         self._lock_timeout_s = float(str(config.options.get("lock_timeout_s", 5)))
@@ -335,7 +336,8 @@ _TABLES = (
 
 # True for a value that is not text, or text that can be decoded.
 _GOOD = "(typeof({column}) <> 'text' OR limnos_is_text(CAST({column} AS BLOB)))"
-_REJECTS = pa.schema([("origin", pa.string()), ("raw", pa.binary()), ("reason", pa.string())])
+_REJECTED: list[tuple[str, pa.DataType]] = [("origin", pa.string()), ("raw", pa.binary()), ("reason", pa.string())]
+_REJECTS = pa.schema(_REJECTED)
 
 
 def _carrier(name: str, native: str, *, odd: bool) -> _Carrier:

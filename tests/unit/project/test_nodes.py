@@ -84,6 +84,12 @@ def test_a_file_that_is_too_large_or_not_utf_8_is_refused(tmp_path: Path) -> Non
         read_nodes(path, "limnos.yml")
 
 
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ProjectInvalid, match="cannot be read") as caught:
+        read_nodes(tmp_path, "limnos.yml")
+    assert (caught.value.seen, caught.value.hint) == ("Is a directory", "ls -l limnos.yml")
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_no_matter(tmp_path: Path) -> None:
     path = tmp_path / "limnos.yml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: x\r\n")

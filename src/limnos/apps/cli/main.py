@@ -43,11 +43,11 @@ class Unexpected(LimnosError):
 class Verbs(click.Group):
     """Find verbs by name in `VERBS` and import them late."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 the signature is click's
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the verbs in the order in which a newcomer meets them."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 the signature is click's
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb."""
         if cmd_name not in VERBS:
             return None
@@ -60,7 +60,7 @@ class Verbs(click.Group):
             raise UnknownName.among("verb", args[0], VERBS, hint="limnos --help")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 the signature is click's
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl([(name, says) for name, (_, says) in VERBS.items()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -42,7 +42,7 @@ class FilesSource:
         self._dialects = dialects(config)
 
     @contextmanager
-    def open(self) -> Iterator[FilesReading]:
+    def open(self) -> Generator[FilesReading]:
         """List the files; leaving the context makes sure that what was listed is still what is there.
 
         Temporary files, which hold the rows of NDJSON and of broken CSV, live as long as the context.

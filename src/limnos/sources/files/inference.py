@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -11,6 +12,7 @@ from limnos.model.names import quoted
 from limnos.ports import Session
 
 _SAMPLES = (100, 10_000)
+_SHORT = 19  # characters: 18 digits and a point
 _DIGITS = "regexp_replace(split_part(lower({c}), 'e', 1), '[-.]', '', 'g')"
 
 # What a value must look like, beyond having an exact value of the type: a code such as 007 or +33 is no number.
@@ -49,63 +51,68 @@ def infer(
 
     `kinds` are the JSON kinds seen in a column, which rule types out: the JSON string "5" is text. Costs one pass over all rows.
     """
-    candidates: Mapping[str, Sequence[str]] = {name: _candidates(None if kinds is None else kinds[name]) for name in names}
-    scales: Mapping[str, int | None] = dict.fromkeys(names)
+    open_ = {name: _Candidates(_allowed(None if kinds is None else kinds[name])) for name in names}
     for rows in _SAMPLES:
-        sample = f"SELECT * FROM ({scan}) LIMIT {rows}"
-        scales = _scales(session, sample, names)
-        candidates = _survivors(session, sample, candidates, scales)
-    candidates = _survivors(session, scan, candidates, scales)
-    narrow = _narrow(session, scan, [name for name, kept in candidates.items() if kept and kept[0] == "decimal"])
-    return {
-        name: _type(kept[0], scales[name], narrow=narrow.get(name, False)) if kept else pa.string() for name, kept in candidates.items()
-    }
+        open_ = _narrowed(session, f"SELECT * FROM ({scan}) LIMIT {rows}", open_)
+    known = {name: candidates.settled for name, candidates in open_.items()}
+    return {name: candidates.type for name, candidates in _narrowed(session, scan, known).items()}
 
 
-def _candidates(kinds: frozenset[str] | None) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Hold the types that a column may still have, narrowest first; `scale` is that of its first decimals, `length` of its longest text."""
+
+    kinds: tuple[str, ...]
+    scale: int | None = None
+    length: int | None = None
+
+    @property
+    def settled(self) -> _Candidates:
+        """The same without decimal, where no sample told its scale."""
+        return replace(self, kinds=tuple(kind for kind in self.kinds if kind != "decimal" or self.scale is not None))
+
+    @property
+    def type(self) -> pa.DataType:
+        """The narrowest type; decimals have 18 or 38 digits, so that a new file seldom changes them."""
+        if not self.kinds or self.length is None:
+            return pa.string()
+        return pa.decimal128(18 if self.length <= _SHORT else 38, self.scale or 0) if self.kinds[0] == "decimal" else _TYPES[self.kinds[0]]
+
+
+def _allowed(kinds: frozenset[str] | None) -> tuple[str, ...]:
     return tuple(name for name in _FORMS if kinds is None or all(name in _OF_KIND[kind] for kind in kinds))
 
 
-def _type(candidate: str, scale: int | None, *, narrow: bool) -> pa.DataType:
-    return pa.decimal128(18 if narrow else 38, scale or 0) if candidate == "decimal" else _TYPES[candidate]
-
-
-def _scales(session: Session, sample: str, names: Sequence[str]) -> Mapping[str, int | None]:
-    columns = ", ".join(
-        f"max(strlen({quoted(name)}) - instr({quoted(name)}, '.')) FILTER (contains({quoted(name)}, '.'))" for name in names
-    )
-    row = session.run(f"SELECT {columns} FROM ({sample})")
-    return {name: scale if (scale := row.column(at)[0].as_py()) is not None and scale <= 38 else None for at, name in enumerate(names)}
-
-
-def _survivors(
-    session: Session, scan: str, candidates: Mapping[str, Sequence[str]], scales: Mapping[str, int | None]
-) -> Mapping[str, tuple[str, ...]]:
-    asked = [(name, kind) for name, kinds in candidates.items() for kind in kinds if kind != "decimal" or scales[name] is not None]
-    checks = [f"bool_or({_unfit(quoted(name), kind, scales[name])})" for name, kind in asked]
-    counts = [f"count({quoted(name)})" for name in candidates]
-    row = session.run(f"SELECT {', '.join([*counts, *checks])} FROM ({scan})")
-    values = {name: row.column(at)[0].as_py() for at, name in enumerate(candidates)}
-    unfit = {pair: row.column(len(counts) + at)[0].as_py() for at, pair in enumerate(asked)}
-    empty = scan.endswith(f"LIMIT {_SAMPLE_ROWS}")
-    return {
-        name: tuple(kind for kind in kinds if (name, kind) in unfit and not unfit[name, kind]) if values[name] or empty else ()
-        for name, kinds in candidates.items()
-    }
+def _narrowed(session: Session, rows: str, open_: Mapping[str, _Candidates]) -> dict[str, _Candidates]:
+    """Drop the candidates that a value of `rows` does not fit."""
+    selects: list[str] = []
+    for name, candidates in open_.items():
+        column = quoted(name)
+        scale = (
+            f"any_value(strlen({column}) - instr({column}, '.')) FILTER (contains({column}, '.'))" if candidates.scale is None else "NULL"
+        )
+        selects += [scale, f"max(strlen({column}))"]
+        selects += [f"bool_or({_unfit(column, kind, candidates.scale)})" for kind in candidates.kinds]
+    found = [column[0].as_py() for column in session.run(f"SELECT {', '.join(selects)} FROM ({rows})").columns]
+    narrowed: dict[str, _Candidates] = {}
+    for name, candidates in open_.items():
+        (scale, length, *unfit), found = found[: 2 + len(candidates.kinds)], found[2 + len(candidates.kinds) :]
+        kept = tuple(kind for kind, out in zip(candidates.kinds, unfit, strict=True) if not out)
+        narrowed[name] = _Candidates(kept, candidates.scale if scale is None else scale, length)
+    return narrowed
 
 
 def _unfit(column: str, kind: str, scale: int | None) -> str:
-    target = _type(kind, scale, narrow=False)
     form = _FORMS[kind].format(c=column)
-    if kind == "decimal":
+    if kind != "decimal":
+        fails = convert(column, pa.string(), _TYPES[kind]).fails
+    elif scale is None or scale > 38:
+        fails = "FALSE"
+    else:
         form += f" AND strlen({column}) - instr({column}, '.') = {scale}"
+        wide = convert(column, pa.string(), pa.decimal128(38, scale)).fails
+        # The engine takes a hundred times longer to make a decimal of 38 digits than one of 18.
+        short = convert(column, pa.string(), pa.decimal128(18, scale)).fails if scale <= 18 else wide
+        fails = f"CASE WHEN strlen({column}) <= {_SHORT} THEN {short} ELSE {wide} END"
     # A cast that fails is slow in the engine, so the form comes first.
-    return f"CASE WHEN {column} IS NULL THEN FALSE WHEN {form} THEN {convert(column, pa.string(), target).fails} ELSE TRUE END"
-
-
-def _narrow(session: Session, scan: str, names: Sequence[str]) -> Mapping[str, bool]:
-    """Tell which decimals have 18 digits at most."""
-    if not names:
-        return {}
-    row = session.run(f"SELECT {', '.join(f'max(strlen({quoted(name)}))' for name in names)} FROM ({scan})")
-    return {name: row.column(at)[0].as_py() <= 19 for at, name in enumerate(names)}
+    return f"CASE WHEN {column} IS NULL THEN FALSE WHEN {form} THEN {fails} ELSE TRUE END"

@@ -189,7 +189,7 @@ def chunks(file: File, session: Session, compression: str = "none") -> Iterator[
 def position(files: Sequence[File], read_as: Mapping[str, object], session: Session, known: Position | None) -> Position:
     """Fingerprint the files by size and SHA-256 (a remote object: by size and time of modification), with how they are read.
 
-    What is under `stat` lets the next call skip the hashing: a file whose size, modification time and inode are those of `known` is not read.
+    What is under `stat` spares the next call the hashing of files whose size, modification time and inode are those of `known`.
     """
     before = _before(known)
     content: list[Mapping[str, object]] = []

@@ -48,7 +48,7 @@ def contents(files: Sequence[File], session: Session) -> Contents:
     )
 
 
-def _cast(field: pa.Field) -> str:
+def _cast(field: pa.Field[pa.DataType]) -> str:
     name = quoted(field.name)
     return name if _finer(field.type) else f"CAST({name} AS {sql_type(field.type)}) AS {name}"
 
@@ -111,14 +111,15 @@ def _merge(columns: dict[str, pa.DataType], file: File, schema: pa.Schema, first
     """Widen `columns` by those of one more file."""
     folded = {name.casefold(): name for name in columns}
     for field in schema:
+        kind: pa.DataType = field.type
         known = folded.get(field.name.casefold(), field.name)
-        old = columns.get(known, field.type)
-        wide = _wider(old, field.type) if known == field.name else None
+        old = columns.get(known) or kind
+        wide = _wider(old, kind) if known == field.name else None
         if wide is None:
             raise SchemaDrift(
                 f"Column {field.name} is not the same in {first.name} and {file.name}",
                 subject=file.name,
-                seen=f"{field.name} {type_name(field.type)}",
+                seen=f"{field.name} {type_name(kind)}",
                 expected=f"{known} {type_name(old)}, as in the files before it",
                 hint="write the files alike, or give them a table each in limnos.yml",
             )

@@ -1,0 +1,132 @@
+"""Measure contenders side by side: each in a process of its own, in turns, median of the repeats, with its peak memory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DATA = HERE / "data"
+RESULTS = HERE / "results"
+_MEBI = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Name one way of doing the job; `work` does it once and gives the seconds that count."""
+
+    name: str
+    work: Callable[[], float]
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Samples:
+    """Collect what the repeats of one contender took."""
+
+    seconds: list[float] = field(default_factory=list[float])
+    cpu_seconds: list[float] = field(default_factory=list[float])
+    peak_mib: list[float] = field(default_factory=list[float])
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Give the wall seconds that `work` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main(claim: str, contenders: list[Contender], *, base: str, target: float | None, prepare: Callable[[], None] = lambda: None, repeats: int = 5) -> None:
+    """Run all contenders in turns and report ratios to `base`; `target` is the ratio that the first contender is to keep."""
+    parser = argparse.ArgumentParser(description=claim)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    said = parser.parse_args()
+    if said.one:
+        print(json.dumps({"seconds": next(one for one in contenders if one.name == said.one).work()}))
+        return
+    DATA.mkdir(exist_ok=True)
+    prepare()
+    samples = {one.name: Samples() for one in contenders}
+    for repeat in range(said.repeats + 1):
+        for one in contenders:
+            found = _once(one.name)
+            # The first round warms the page cache for everybody and is not counted.
+            if repeat:
+                samples[one.name].seconds.append(found["seconds"])
+                samples[one.name].cpu_seconds.append(found["cpu_seconds"])
+                samples[one.name].peak_mib.append(found["peak_mib"])
+    _report(claim, contenders, samples, base, target)
+
+
+def _once(name: str) -> Mapping[str, float]:
+    script = Path(sys.argv[0])
+    process = subprocess.Popen([sys.executable, str(script), "--one", name], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{name} failed with status {status}")
+    seconds = json.loads(printed.splitlines()[-1])["seconds"]
+    return {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss * 1024 / _MEBI}
+
+
+def _report(claim: str, contenders: list[Contender], samples: dict[str, Samples], base: str, target: float | None) -> None:
+    reference = samples[base].median
+    print(f"\n{claim}\n")
+    print(f"{'contender':<34} {'median s':>9} {'min s':>8} {'max s':>8} {'ratio':>6} {'CPU s':>7} {'peak MiB':>9}")
+    rows = []
+    for one in contenders:
+        found = samples[one.name]
+        row = {
+            "contender": one.name,
+            "median_s": round(found.median, 4),
+            "min_s": round(min(found.seconds), 4),
+            "max_s": round(max(found.seconds), 4),
+            "ratio": round(found.median / reference, 3),
+            "cpu_s": round(statistics.median(found.cpu_seconds), 3),
+            "peak_mib": round(max(found.peak_mib), 1),
+            "repeats": len(found.seconds),
+        }
+        rows.append(row)
+        print("{contender:<34} {median_s:>9} {min_s:>8} {max_s:>8} {ratio:>6} {cpu_s:>7} {peak_mib:>9}".format(**row))
+    kept = None if target is None else rows[0]["ratio"] <= target
+    if target is not None:
+        print(f"\ntarget {target}: {'kept' if kept else 'MISSED'}")
+    versions = {package: version(package) for one in contenders for package in one.packages}
+    RESULTS.mkdir(exist_ok=True)
+    report = {"claim": claim, "base": base, "target": target, "kept": kept, "rows": rows, "versions": versions, "machine": machine()}
+    (RESULTS / (Path(sys.argv[0]).stem + ".json")).write_text(json.dumps(report, indent=2) + "\n")
+
+
+def machine() -> Mapping[str, object]:
+    """Say what was measured on, without naming it."""
+    return {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system(), "architecture": platform.machine()}
+
+
+def lineitem(scale: int = 1) -> Path:
+    """Give TPC-H lineitem as one Parquet file, generated once."""
+    return tpch(scale) / "lineitem.parquet"
+
+
+def tpch(scale: int = 1) -> Path:
+    """Give a directory with the eight TPC-H tables as Parquet, generated once."""
+    directory = DATA / f"tpch-sf{scale}"
+    if not (directory / "lineitem.parquet").exists():
+        tool = Path(sys.executable).with_name("tpchgen-cli")
+        subprocess.run([str(tool), "-s", str(scale), "--format=parquet", f"--output-dir={directory}"], check=True)
+    return directory
