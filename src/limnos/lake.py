@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from limnos.ports import Observer, Source
 
 SOURCES = "limnos.sources"
+LOCK_WAIT_S = 20.0
 _ENGINE_MEMORY_BYTES = 0
 
 
@@ -105,16 +106,16 @@ class Lake:
 
         return plan(self._parts, patterns)
 
-    def run(self, *patterns: str) -> RunResult:
-        """Load the chosen tables and publish all of them in one transaction.
+    def run(self, *patterns: str, wait_s: float = LOCK_WAIT_S) -> RunResult:
+        """Load the chosen tables and publish all of them in one transaction, after waiting for another run to end.
 
         Raises:
             UnknownName: If a pattern matches nothing.
-            RunInProgress: If another process holds the lake.
+            RunInProgress: If another process holds the lake for longer than `wait_s`.
         """
         from limnos.flow.run import run  # noqa: PLC0415 start-up
 
-        return run(self._parts, patterns)
+        return run(self._parts, patterns, wait_s=wait_s)
 
     def check(self, *patterns: str) -> tuple[TableResult, ...]:
         """Judge the published versions by the rules of today; nothing is changed.

@@ -24,7 +24,9 @@ VARYING = [
     (re.compile(r"\b[0-9a-f]{32,64}\b"), "<digest>"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "<version>"),
     (re.compile(r"\b\d{8}T\d{6}\w*(-\w+)*\b"), "<id>"),
-    (re.compile(r" {2,}(?=\S)"), "  "),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "<time>"),
+    (re.compile(r"(<id> +)\S+$", re.MULTILINE), r"\1<actor>"),
+    (re.compile(r"(?<=\S) {2,}(?=\S)"), "  "),
 ]
 PROJECT = """\
 version: 1

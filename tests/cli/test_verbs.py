@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -142,15 +144,13 @@ def test_query_answers_in_every_format(loaded, limnos, tmp_path) -> None:
     assert json.loads((tmp_path / "rows.json").read_text(), parse_float=Decimal) == rows
 
 
-def test_query_writes_binary_rows_to_a_pipe(loaded, capfdbinary) -> None:
-    from limnos.apps.cli.main import run
+def test_query_writes_binary_rows_to_a_pipe(loaded) -> None:
+    def piped(form: str) -> bytes:
+        command = [sys.executable, "-c", "from limnos.apps.cli.main import main; main()", "query", "SELECT id FROM shop.orders ORDER BY id"]
+        return subprocess.run([*command, "--format", form], capture_output=True, check=True).stdout
 
-    for form, read in (
-        ("arrow", lambda data: pa.ipc.open_stream(data).read_all()),
-        ("parquet", lambda data: pq.read_table(io.BytesIO(data))),
-    ):
-        assert run(["query", "SELECT id FROM shop.orders ORDER BY id", "--format", form]) == 0
-        assert read(capfdbinary.readouterr().out)["id"].to_pylist() == [1, 5]
+    assert pa.ipc.open_stream(piped("arrow")).read_all()["id"].to_pylist() == [1, 5]
+    assert pq.read_table(io.BytesIO(piped("parquet")))["id"].to_pylist() == [1, 5]
 
 
 def test_query_reads_a_version_of_the_past(loaded, limnos) -> None:

@@ -60,6 +60,7 @@ CHANGES = {
 def reader(postgres_server: Postgres) -> Generator[str]:
     with psycopg.connect(postgres_server.dsn, autocommit=True) as owner:
         owner.execute(f"CREATE ROLE suite LOGIN PASSWORD '{PASSWORD.replace(chr(39), chr(39) * 2)}'")
+        owner.execute("CREATE DATABASE suite OWNER suite")
         yield postgres_server.url("suite", user="suite", password=PASSWORD)
         owner.execute("DROP DATABASE suite WITH (FORCE)")
         owner.execute("DROP ROLE suite")
@@ -68,18 +69,16 @@ def reader(postgres_server: Postgres) -> Generator[str]:
 class TestPostgresSource(SourceSuite):
     @pytest.fixture
     def world(self, reader: str, postgres_server: Postgres, tmp_path: Path) -> World:
-        with psycopg.connect(postgres_server.dsn, autocommit=True) as owner:
-            owner.execute("DROP DATABASE IF EXISTS suite WITH (FORCE)")
-            owner.execute("CREATE DATABASE suite OWNER suite")
         with psycopg.connect(reader, autocommit=True) as owner:
-            owner.execute(SCHEMA)
+            owner.execute("DROP SCHEMA IF EXISTS lake CASCADE; CREATE SCHEMA lake; SET search_path = lake;" + SCHEMA)
 
         def change(table: str) -> None:
-            with psycopg.connect(reader, autocommit=True) as writer:
+            with psycopg.connect(reader, autocommit=True, options="-c search_path=lake") as writer:
                 writer.execute(CHANGES[table])
 
         def source(url: str) -> PostgresSource:
-            return PostgresSource(SourceConfig("air", "postgres", tmp_path, "air", {"url": Secret(url, name="AIR_URL")}), DuckEngine())
+            options = {"url": Secret(url, name="AIR_URL"), "schema": "lake"}
+            return PostgresSource(SourceConfig("air", "postgres", tmp_path, "air", options), DuckEngine())
 
         nobody = reader.replace(f":{postgres_server.port}/", ":1/")
         keys = {"planes": ("tailnum",), "seats": ("place", "row")}

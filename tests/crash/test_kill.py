@@ -24,7 +24,9 @@ ENOUGH = 25
 
 def perish(directory: Path, fatal: int, verb: str) -> tuple[int, list[str]]:
     """Run a verb in a process of its own that dies at a boundary; gives its exit code and the boundaries it passed."""
-    ended = subprocess.run([sys.executable, str(VICTIM), str(fatal), verb], cwd=directory, capture_output=True, text=True, check=False, timeout=120)
+    command = [sys.executable, str(VICTIM), str(fatal), verb]
+    ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=120)
+    assert not ended.stderr, ended.stderr
     return ended.returncode, ended.stdout.splitlines()
 
 

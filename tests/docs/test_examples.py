@@ -17,7 +17,8 @@ BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if BLOCK.search(path.read_text(encoding="utf-8")))
 VARYING = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-22T09:15:00Z"),
-    (re.compile(r"\b\d+\.\d s\b"), "0.1 s"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "2026-11-22 09:15:00 UTC"),
+    (re.compile(r" *\b\d+\.\d s\b"), "  0.1 s"),
     (re.compile(r"\b\d{15,19}\b"), "5123456789012345678"),
     (re.compile(r"\b[0-9a-f]{16,64}\b"), "0123456789abcdef"),
     (re.compile(r"[ \t]+$", re.MULTILINE), ""),

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from limnos.errors import LimnosError
+from limnos.model.casts import RECORD, Casts, numbered
 from limnos.model.contract import Contract
-from limnos.model.conversion import Conversion, convert
 from limnos.model.data import Layout, WrittenFile
 from limnos.model.extract import Extract
-from limnos.model.names import quoted
-from limnos.model.types import sql_type
 from limnos.ports import Engine, Session
 
 FAILED = "limnos_failed"
-RECORD = "_record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +32,8 @@ class Landed:
 
 def land(engine: Engine, session: Session, extract: Extract, contract: Contract, layout: Layout) -> Landed:
     """Write the typed rows of `extract`; a scan costs a second reading only if rows failed, a stream is read once."""
-    columns = conversions(extract.schema, contract)
-    select = typed_select(columns, contract)
-    fails = failing(columns)
+    casts = Casts.of(extract.schema, contract)
+    select, fails = casts.select, casts.fails
     if extract.batches is not None:
         return _land_stream(engine, session, extract, layout, select, fails)
     if not fails:
@@ -47,32 +43,6 @@ def land(engine: Engine, session: Session, extract: Extract, contract: Contract,
     if landed.failed:
         session.run(f"CREATE TEMP TABLE {FAILED} AS SELECT * FROM {numbered(extract.scan)} AS raw WHERE {fails}")
     return landed
-
-
-def numbered(scan: str) -> str:
-    """Give the rows of a scan with their ordinal from 0 as `_record`; a scan has the same order each time."""
-    return f"(SELECT row_number() OVER () - 1 AS {RECORD}, * FROM ({scan}))"
-
-
-def conversions(raw: pa.Schema, contract: Contract) -> dict[str, Conversion]:
-    """Give the conversion of each column of the contract; a column that the source lacks is null."""
-    types = {field.name: field.type for field in raw}
-    return {
-        column.name: convert(quoted(column.name), types[column.name], column.type) if column.name in types else Conversion("NULL", "FALSE")
-        for column in contract.columns
-    }
-
-
-def typed_select(columns: dict[str, Conversion], contract: Contract) -> str:
-    """Give the select list that makes the contract's columns of raw ones."""
-    return ", ".join(
-        f"CAST({columns[column.name].value} AS {sql_type(column.type)}) AS {quoted(column.name)}" for column in contract.columns
-    )
-
-
-def failing(columns: dict[str, Conversion]) -> str:
-    """Give the condition of a row that does not fit; empty where nothing can fail."""
-    return " OR ".join(f"({one.fails})" for one in columns.values() if not one.certain)
 
 
 def _land_stream(engine: Engine, session: Session, extract: Extract, layout: Layout, select: str, fails: str) -> Landed:

@@ -16,6 +16,7 @@ from limnos.flow.parts import Parts
 from limnos.flow.resolve import Settled, meet_drift, references, settle
 from limnos.flow.sourcing import Candidate, config_of, targets
 from limnos.ledger.events import Mark
+from limnos.model.casts import names
 from limnos.model.contract import Contract
 from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
 from limnos.model.extract import Extract
@@ -328,5 +329,4 @@ class _Loading:
 
 def _content(session: Session, select: str, columns: Sequence[str]) -> Mapping[str, object]:
     """Digest the rows of a SELECT whatever their order: their count, and the sum of their hashes."""
-    named = ", ".join('"' + name.replace('"', '""') + '"' for name in columns)
-    return session.run(f"SELECT count(*) AS rows, sum(hash({named})::HUGEINT)::VARCHAR AS hashes FROM ({select})").to_pylist()[0]
+    return session.run(f"SELECT count(*) AS rows, sum(hash({names(columns)})::HUGEINT)::VARCHAR AS hashes FROM ({select})").to_pylist()[0]

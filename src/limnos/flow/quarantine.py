@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from limnos.errors import LimnosError, UnknownName
-from limnos.flow import land as landing
 from limnos.flow.parts import Parts
 from limnos.flow.recover import recover
 from limnos.flow.resolve import again, references
 from limnos.flow.sourcing import config_of
 from limnos.ledger.events import FAILED, REJECTED, RELEASED, STARTED
 from limnos.ledger.lock import exclusive
+from limnos.model.casts import Casts, names
 from limnos.model.contract import Contract
 from limnos.model.data import Relation
 from limnos.model.decision import Action
@@ -63,8 +63,9 @@ def _entries(parts: Parts) -> Iterator[tuple[Session, str]]:
     with parts.engine.session() as session:
         snapshot = parts.catalog.pin().get(QUARANTINE.table)
         relation = parts.catalog.relation(snapshot) if snapshot else Relation(QUARANTINE.table, QUARANTINE.schema, (), 0)
-        columns = zip(_DISPOSITIONS.names, zip(*parts.ledger.dispositions(), strict=True), strict=False)
-        disposed = pa.table(dict(columns), schema=_DISPOSITIONS) if snapshot else _DISPOSITIONS.empty_table()
+        disposed = pa.Table.from_pylist(
+            [dict(zip(_DISPOSITIONS.names, one, strict=True)) for one in parts.ledger.dispositions()], schema=_DISPOSITIONS
+        )
         marks = pa.Table.from_pylist(
             [{"table_name": str(table), "run_id": mark.run_id} for table, mark in parts.ledger.marks().items()], schema=_MARKS
         )
@@ -87,7 +88,7 @@ def _with_status(entries: str) -> str:
 def entries_table(parts: Parts) -> pa.Table:
     """Give every entry with its status, as `system.quarantine` shows it."""
     with _entries(parts) as (session, entries):
-        return session.run(f"SELECT {_SHOWN}, status FROM {entries} ORDER BY at, table_name, id")
+        return session.run(f"SELECT {_SHOWN}, status FROM {entries} ORDER BY \"at\", table_name, id")
 
 
 def counts(parts: Parts, table: TableName | None = None, *, status: EntryStatus | None = EntryStatus.OPEN) -> tuple[QuarantineCount, ...]:
@@ -118,7 +119,7 @@ def show(
     """Give entries with their rows and reasons, in the order of their origin."""
     where = choice.condition + (f" AND status = {literal(status.value)}" if status else "")
     with _entries(parts) as (session, entries):
-        found = session.run(f"SELECT {_SHOWN}, status FROM {entries} WHERE {where} ORDER BY at, origin, id LIMIT {int(limit)}")
+        found = session.run(f"SELECT {_SHOWN}, status FROM {entries} WHERE {where} ORDER BY \"at\", origin, id LIMIT {int(limit)}")
     return tuple(_entry(row) for row in found.to_pylist())
 
 
@@ -179,18 +180,16 @@ def _release(parts: Parts, choice: Choice, run_id: str) -> ReleaseResult:
         contract, published = _contract(parts, choice.table)
         raw = quarantine.rows_back(f"SELECT * FROM {entries} WHERE {choice.condition} AND status = 'open'", contract)
         total = int(session.run(f"SELECT count(*) FROM {entries} WHERE {choice.condition} AND status = 'open'").column(0)[0].as_py())
-        columns = landing.conversions(pa.schema([(name, pa.string()) for name in contract.names]), contract)
-        fails = landing.failing(columns) or "FALSE"
+        casts = Casts.of(pa.schema([(name, pa.string()) for name in contract.names]), contract)
         session.run(
-            f"CREATE TEMP TABLE {_CANDIDATES} AS SELECT {landing.typed_select(columns, contract)}, id AS _id, fingerprint AS _fingerprint, "
-            f"'' AS _file, row_number() OVER () AS _row FROM ({raw}) AS raw WHERE NOT ({fails})"
+            f"CREATE TEMP TABLE {_CANDIDATES} AS SELECT {casts.select}, _id, _fingerprint, "
+            f"'' AS _file, row_number() OVER () AS _row FROM ({raw}) AS raw WHERE NOT ({casts.fails or 'FALSE'})"
         )
         bad = _judge(parts, session, contract, published)
         good = f"SELECT * FROM {_CANDIDATES} AS kept {bad}"
         layout = parts.catalog.layout(contract, run_id)
-        named = ", ".join(quoted(name) for name in contract.names)
         parts.step("release.write", choice.table)
-        files = session.write(f"SELECT {named} FROM ({good})", layout)
+        files = session.write(f"SELECT {names(contract.names)} FROM ({good})", layout)
         chosen = session.run(f"SELECT _id, _fingerprint FROM ({good})")
         pairs = list(zip(chosen.column(0).to_pylist(), chosen.column(1).to_pylist(), strict=True))
         staged = [parts.catalog.stage(contract, files, run_id, replace=False)] if files else []
@@ -216,9 +215,8 @@ def _contract(parts: Parts, table: TableName) -> tuple[Contract, Relation]:
 
 def _judge(parts: Parts, session: Session, contract: Contract, published: Relation) -> str:
     """Judge the candidates beside what is published; gives the SQL that leaves out those that break a rule."""
-    named = ", ".join(quoted(name) for name in contract.names)
     both = (
-        f"(SELECT {named}, _file, _row FROM {_CANDIDATES} UNION ALL BY NAME SELECT * FROM ({session.relation(published, positions=True)}))"
+        f"(SELECT {names(contract.names)}, _file, _row FROM {_CANDIDATES} UNION ALL BY NAME SELECT * FROM ({session.relation(published, positions=True)}))"
     )
     pinned = parts.catalog.pin()
     parents = {

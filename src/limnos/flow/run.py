@@ -23,10 +23,8 @@ from limnos.model.run import RunResult, TableStatus
 from limnos.model.run_id import new_run_id
 from limnos.tables.entries import QUARANTINE
 
-LOCK_WAIT_S = 20.0
 
-
-def run(parts: Parts, patterns: Sequence[str], *, wait_s: float = LOCK_WAIT_S) -> RunResult:
+def run(parts: Parts, patterns: Sequence[str], *, wait_s: float) -> RunResult:
     """Load the chosen tables, all of them when none is chosen.
 
     Raises:

@@ -21,15 +21,17 @@ from limnos.model.types import canonical, sql_type, type_name
 _FIRST, _LAST = "0001-01-01", "9999-12-31"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _SECONDS = r":[0-5][0-9](\.[0-9]{1,6}0*)?"
-_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]"
+_YEAR, _SAFE_YEAR = "[0-9]{4}", "[12][0-9]{3}"
+_DAY = "-[0-9]{2}-[0-9]{2}[ T]"
 _OFFSET = r"(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)"
-_DOUBLE = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+_POINT = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)"
+_DOUBLE = _POINT + "([eE][+-]?[0-9]+)?"
 _ZERO = r"[+-]?[0.]+([eE][+-]?[0-9]+)?"
 _INTEGER = r"[+-]?[0-9]+(\.0*)?"
 _HEXADECIMAL = r"\\x([0-9a-fA-F]{2})*"
 _JSON_TEXT = r'"([^"\\]|\\.)*"'
 _LONG_NUMBER = "[0-9][0-9.]{15}"
-_NOT_FINITE = "('nan', 'inf', '+inf', '-inf', 'infinity', '+infinity', '-infinity')"
+_NOT_FINITE = "(?i)nan|[+-]?inf(inity)?"
 _BITS = {"int8": 7, "int16": 15, "int32": 31, "int64": 63, "uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
 
 
@@ -161,9 +163,11 @@ def _decimal(text: str, cast: str, target: Any) -> str:
     return f"CASE WHEN CAST({cast} AS VARCHAR) = {text} OR {_like(text, form)} THEN {cast} END"
 
 
-def _floating(text: str, cast: str, _: pa.DataType) -> str:
-    kept = f"isfinite({cast}) AND ({cast} <> 0 OR {_like(text, _ZERO)})"
-    return f"CASE WHEN {_like(text, _DOUBLE)} AND {kept} OR lower({text}) IN {_NOT_FINITE} THEN {cast} END"
+def _floating(text: str, cast: str, target: pa.DataType) -> str:
+    # So short a text without an exponent neither overflows nor comes out as zero.
+    short = f"{_like(text, _POINT)} AND strlen({text}) < {38 if pa.types.is_float32(target) else 300}"
+    sound = f"{_like(text, _DOUBLE)} AND isfinite({cast}) AND ({cast} <> 0 OR {_like(text, _ZERO)})"
+    return f"CASE WHEN {short} THEN {cast} WHEN {sound} THEN {cast} WHEN {_like(text, _NOT_FINITE)} THEN {cast} END"
 
 
 def _boolean(text: str, _cast: str, _: pa.DataType) -> str:
@@ -171,7 +175,8 @@ def _boolean(text: str, _cast: str, _: pa.DataType) -> str:
 
 
 def _date(text: str, cast: str, _: pa.DataType) -> str:
-    return f"CASE WHEN CAST({cast} AS VARCHAR) = {text} AND {cast} BETWEEN DATE '{_FIRST}' AND DATE '{_LAST}' THEN {cast} END"
+    # Ten characters leave out the engine's texts for infinity, years before 1 and years after 9999.
+    return f"CASE WHEN CAST({cast} AS VARCHAR) = {text} AND strlen({text}) = 10 THEN {cast} END"
 
 
 def _time(text: str, cast: str, _: pa.DataType) -> str:
@@ -180,17 +185,20 @@ def _time(text: str, cast: str, _: pa.DataType) -> str:
 
 
 def _timestamp(text: str, cast: str, _: pa.DataType) -> str:
-    known = f"CAST({cast} AS VARCHAR) = {text} OR {_like(text, f'{_DAY}{_CLOCK}({_SECONDS})?')}"
-    years = f"{cast} BETWEEN TIMESTAMP '{_FIRST} 00:00:00' AND TIMESTAMP '{_LAST} 23:59:59.999999'"
-    return f"CASE WHEN ({known}) AND {years} THEN {cast} END"
+    form = f"{_DAY}{_CLOCK}({_SECONDS})?"
+    years = f"BETWEEN TIMESTAMP '{_FIRST} 00:00:00' AND TIMESTAMP '{_LAST} 23:59:59.999999'"
+    return f"CASE WHEN {_like(text, _SAFE_YEAR + form)} THEN {cast} WHEN {_like(text, _YEAR + form)} AND {cast} {years} THEN {cast} END"
 
 
 def _timestamptz(text: str, cast: str, _: pa.DataType) -> str:
+    full, short = f"{_DAY}{_CLOCK}{_SECONDS}{_OFFSET}", f"{_DAY}{_CLOCK}{_OFFSET}"
     years = f"BETWEEN TIMESTAMPTZ '{_FIRST} 00:00:00+00' AND TIMESTAMPTZ '{_LAST} 23:59:59.999999+00'"
     # The engine wants seconds where an offset follows.
     padded = f"TRY_CAST(left({text}, 16) || ':00' || substr({text}, 17) AS TIMESTAMPTZ)"
-    full, short = _like(text, f"{_DAY}{_CLOCK}{_SECONDS}{_OFFSET}"), _like(text, f"{_DAY}{_CLOCK}{_OFFSET}")
-    return f"CASE WHEN {full} THEN CASE WHEN {cast} {years} THEN {cast} END WHEN {short} AND {padded} {years} THEN {padded} END"
+    return (
+        f"CASE WHEN {_like(text, _SAFE_YEAR + full)} THEN {cast} WHEN {_like(text, _YEAR + full)} AND {cast} {years} THEN {cast} "
+        f"WHEN {_like(text, _YEAR + short)} AND {padded} {years} THEN {padded} END"
+    )
 
 
 def _uuid(text: str, cast: str, _: pa.DataType) -> str:

@@ -115,7 +115,7 @@ def masked(text: str) -> str:
     return _PASSWORD.sub(r"\1\2***", text)
 
 
-def plain(node: Node) -> Any:
+def plain(node: Node) -> Any:  # noqa: ANN401 whatever was written
     """Give a node as Python values, without places."""
     match node:
         case Scalar():
@@ -179,7 +179,9 @@ def parse_nodes(text: str, name: str) -> Node:
         ) from error
     except yaml.reader.ReaderError as error:
         place = Place(name, text.encode()[: error.position].count(b"\n") + 1)
-        raise invalid("The file is not YAML", place, seen=f"a control character, 0x{error.character:02x}", expected="printable text") from error
+        raise invalid(
+            "The file is not YAML", place, seen=f"a control character, 0x{error.character:02x}", expected="printable text"
+        ) from error
 
 
 class _Builder:
@@ -201,10 +203,10 @@ class _Builder:
             raise invalid("The file is empty", Place(self._name), expected="a mapping")
         return node
 
-    def _place(self, event: Any) -> Place:
+    def _place(self, event: Any) -> Place:  # noqa: ANN401 the kinds of events share no type with all of this
         return Place(self._name, event.start_mark.line + 1)
 
-    def _node(self, event: Any, depth: int) -> Node:
+    def _node(self, event: Any, depth: int) -> Node:  # noqa: ANN401 as above
         place = self._place(event)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(str(event.anchor), place)

@@ -165,10 +165,20 @@ def _nested(node: Mapped, name: str) -> pa.DataType:
 
 
 def _rules(node: Mapped, schema: Mapped, tables: Mapping[str, str]) -> Iterator[RuleSpec]:
-    name, options = _name(node), node.mapping("logicalTypeOptions")
+    name = _name(node)
     for word, kind in (("required", "not_null"), ("unique", "unique")):
         if node.value(word):
             yield RuleSpec(kind, (name,), place=node.place_of(word))
+    yield from _option_rules(node.mapping("logicalTypeOptions"), name)
+    if "enum" in node.entries:
+        values = [entry.value("value") for entry in node.mappings("enum")]
+        yield RuleSpec("accepted_values", (name,), {"values": values}, place=node.place_of("enum"))
+    yield from (_reference(link, name, schema, tables) for link in node.mappings("relationships"))
+    for quality in node.mappings("quality"):
+        yield from quality_rule(quality, name)
+
+
+def _option_rules(options: Mapped, name: str) -> Iterator[RuleSpec]:
     for word in _UNCHECKED_OPTIONS:
         if word in options.entries:
             raise _uncompiled(word, options.place_of(word))
@@ -180,13 +190,6 @@ def _rules(node: Mapped, schema: Mapped, tables: Mapping[str, str]) -> Iterator[
             yield RuleSpec(kind, (name,), given, place=options.place)
     if "pattern" in options.entries:
         yield RuleSpec("regex", (name,), {"pattern": options.text("pattern")}, place=options.place_of("pattern"))
-    if "enum" in node.entries:
-        yield RuleSpec(
-            "accepted_values", (name,), {"values": [entry.value("value") for entry in node.mappings("enum")]}, place=node.place_of("enum")
-        )
-    yield from (_reference(link, name, schema, tables) for link in node.mappings("relationships"))
-    for quality in node.mappings("quality"):
-        yield from quality_rule(quality, name)
 
 
 def _reference(link: Mapped, column: str, schema: Mapped, tables: Mapping[str, str]) -> RuleSpec:

@@ -135,9 +135,7 @@ def _tables(project: Mapped, root: Path) -> Mapping[TableName, TableConfig]:
     for name, entry in project.mapping("tables").entries.items():
         config = _table(TableName.parse(name), entry)
         promised[config.table] = _with_contract(config, promised[config.table]) if config.table in promised else config
-    for config in promised.values():
-        _check_rule_names(config.rules)
-    return promised
+    return {table: replace(config, rules=_distinct(config.rules)) for table, config in promised.items()}
 
 
 def _contract_files(project: Mapped, root: Path) -> Iterator[str]:
@@ -220,13 +218,12 @@ def _with_contract(said: TableConfig, contract: TableConfig) -> TableConfig:
             description=column.description or known.description,
             classification=column.classification or known.classification,
         )
-    repeated = {(rule.name, rule.version) for rule in said.rules}
     return replace(
         said,
         columns=tuple(columns.values()),
         declared=contract.declared,
         key=said.key or contract.key,
-        rules=(*(rule for rule in contract.rules if (rule.name, rule.version) not in repeated), *said.rules),
+        rules=(*contract.rules, *said.rules),
         partitions=said.partitions or contract.partitions,
         owner=said.owner or contract.owner,
         description=said.description or contract.description,
@@ -242,14 +239,18 @@ def _contradiction(what: str, place: Place, ours: Iterable[object], other: Place
     )
 
 
-def _check_rule_names(rules: Iterable[RuleSpec]) -> None:
+def _distinct(rules: Iterable[RuleSpec]) -> tuple[RuleSpec, ...]:
+    """Let a rule that says the same again stand for the first, so that it may add a severity to what a key or `required` implies."""
     named: dict[str, RuleSpec] = {}
     for rule in rules:
-        first = named.setdefault(rule.name, rule)
-        if first is not rule:
+        first = named.get(rule.name, rule)
+        same = rule.version == first.version and (first.severity in (None, rule.severity) or rule.place.file != first.place.file)
+        if not same:
             raise invalid(
                 f"Two rules are called {rule.name!r}", rule.place, seen=f"also {first.place}", expected="a `name` for one of them"
             )
+        named[rule.name] = rule
+    return tuple(named.values())
 
 
 def _check_targets(sources: Iterable[SourceConfig], tables: Mapping[TableName, TableConfig]) -> None:

@@ -19,8 +19,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 def resolve(text: str, *, root: Path, place: Place, name: str) -> Secret:
     """Give what `secret://NAME` stands for, or `text` itself if it is no reference; `name` is what a literal is called.
 
-    The environment variable NAME, unless empty, wins over the file NAME in `LIMNOS_SECRETS_DIR` or `.limnos/secrets`; the file's last line end is
-    no part of the secret.
+    The environment variable NAME, unless empty, wins over the file NAME in `LIMNOS_SECRETS_DIR` or `.limnos/secrets`; the last line end
+    of the file is no part of the secret.
 
     Raises:
         SecretMissing: If neither is there.

@@ -215,7 +215,7 @@ PROJECT = Record(
         "sources": Key(MapOf(SOURCE, NAME), "The systems to read from, by a name of your choice."),
         "tables": Key(MapOf(OneOf((TABLE_WORDS, Nothing())), TABLE), "What is promised of tables, by their names in the lake."),
         "environments": Key(
-            MapOf(ENVIRONMENT, "[A-Za-z0-9_-]+"), "What differs in an environment that is chosen by --environment or LIMNOS_ENV."
+            MapOf(ENVIRONMENT, "[A-Za-z0-9_-]+"), "What differs in an environment that is chosen by `--env` or LIMNOS_ENV."
         ),
         **_later(LATER_SECTIONS),
     }

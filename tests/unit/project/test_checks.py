@@ -112,7 +112,9 @@ def test_a_check_that_makes_no_sense_is_said(load: Load, lines: tuple[str, ...],
 
 
 def _column(load: Load, checks: str) -> tuple[RuleSpec, ...]:
-    text = f"version: 1\nsources: {{s: {{type: x}}}}\ntables: {{s.t: {{columns: [{{name: a, type: int, required: true, checks: {checks}}}]}}}}"
+    text = (
+        f"version: 1\nsources: {{s: {{type: x}}}}\ntables: {{s.t: {{columns: [{{name: a, type: int, required: true, checks: {checks}}}]}}}}"
+    )
     return load(text).tables[TableName("s", "t")].rules
 
 
@@ -139,6 +141,13 @@ def test_a_check_under_a_column_is_about_nothing_else(load: Load, checks: str, w
     with pytest.raises(ProjectInvalid, match=what) as caught:
         _column(load, checks)
     assert expected in caught.value.expected
+
+
+def test_a_rule_may_say_again_what_is_implied_and_add_a_severity(load: Load) -> None:
+    assert [(rule.name, rule.severity) for rule in _column(load, "[not_null]")] == [("not_null:a", None)]
+    assert [(rule.name, rule.severity) for rule in _column(load, "[{not_null: {severity: warn}}]")] == [("not_null:a", Severity.WARN)]
+    with pytest.raises(ProjectInvalid, match="Two rules are called 'not_null:a'"):
+        _rules(load, "- not_null: {column: a, severity: warn}", "- not_null: {column: a, severity: block}")
 
 
 def test_a_key_becomes_a_rule(load: Load) -> None:

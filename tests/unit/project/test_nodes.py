@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from limnos.errors import ProjectInvalid
 from limnos.project.nodes import masked, parse_nodes, plain, read_nodes
 
 
-@pytest.mark.parametrize("word", ["no", "on", "off", "yes", "y", "NO", "2013-01-01", "12:30", "1_000", "010", "0x1f", "1e", ".", "nan", "-"])
+@pytest.mark.parametrize(
+    "word", ["no", "on", "off", "yes", "y", "NO", "2013-01-01", "12:30", "1_000", "010", "0x1f", "1e", ".", "nan", "-"]
+)
 def test_words_that_yaml_1_1_would_turn_into_something_else_stay_texts(word: str) -> None:
     text = f"answer: {word!r}" if word == "-" else f"answer: {word}"
     assert plain(parse_nodes(text, "f")) == {"answer": word}
@@ -19,7 +22,19 @@ def test_words_that_yaml_1_1_would_turn_into_something_else_stay_texts(word: str
 
 @pytest.mark.parametrize(
     ("word", "value"),
-    [("true", True), ("False", False), ("5", 5), ("-5", -5), ("0", 0), ("1.5", 1.5), (".5", 0.5), ("1e3", 1000.0), ("~", None), ("", None), ('"5"', "5")],
+    [
+        ("true", True),
+        ("False", False),
+        ("5", 5),
+        ("-5", -5),
+        ("0", 0),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("1e3", 1000.0),
+        ("~", None),
+        ("", None),
+        ('"5"', "5"),
+    ],
 )
 def test_scalars_mean_what_the_core_schema_of_yaml_1_2_says(word: str, value: object) -> None:
     found = plain(parse_nodes(f"answer: {word}", "f"))["answer"]
@@ -107,10 +122,8 @@ def test_places_are_those_of_the_keys() -> None:
 @example("%YAML 9.9\n---\na")
 @example("a: \u2028\tb")
 def test_any_text_is_read_or_refused_in_our_words(text: str) -> None:
-    try:
-        parse_nodes(text, "f")
-    except ProjectInvalid as error:
-        assert error.subject.startswith("f")
+    with contextlib.suppress(ProjectInvalid):
+        assert parse_nodes(text, "f").place.file == "f"
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn", "Co", "Zl", "Zp"], exclude_characters="\ufeff"))
@@ -128,7 +141,13 @@ def test_json_is_read_as_what_it_is(value: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["postgresql://ana:hunter2@db/shop", "x://:hunter2@db", "host=db password=hunter2 user=ana", "x://a:hunter2:b@db", "x://a:hun/hunter2@db"],
+    [
+        "postgresql://ana:hunter2@db/shop",
+        "x://:hunter2@db",
+        "host=db password=hunter2 user=ana",
+        "x://a:hunter2:b@db",
+        "x://a:hun/hunter2@db",
+    ],
 )
 def test_a_password_in_an_address_is_masked(text: str) -> None:
     assert "hunter2" not in masked(text)

@@ -58,7 +58,11 @@ schema:
     properties:
       - {name: no, physicalName: line_no, physicalType: "smallint", primaryKey: true, primaryKeyPosition: 2}
       - {name: id, logicalType: integer, primaryKey: true, primaryKeyPosition: 1, required: true, description: Number.}
-      - {name: mail, logicalType: string, classification: email, unique: true, logicalTypeOptions: {minLength: 3, maxLength: 99, pattern: .+@.+}}
+      - name: mail
+        logicalType: string
+        classification: email
+        unique: true
+        logicalTypeOptions: {minLength: 3, maxLength: 99, pattern: .+@.+}
       - {name: day, logicalType: date, partitioned: true, logicalTypeOptions: {minimum: "2013-01-01", exclusiveMaximum: "2030-01-01"}}
       - {name: state, logicalType: string, enum: [{value: open}, {value: no, label: closed}]}
     quality:
@@ -216,7 +220,10 @@ def test_what_is_wrong_with_a_contract_is_said_with_its_line(load: Load, old: st
         ("{name: a, logicalType: integer, logicalTypeOptions: {format: i128}}", "no type that fits"),
         ("{logicalType: string}", "A property has no name"),
         ("{name: a, logicalType: integer, logicalTypeOptions: {multipleOf: 5}}", "'multipleOf' of an ODCS contract cannot be checked"),
-        ("{name: a, logicalType: array, items: {logicalType: string, unique: true}}", "'unique inside a' of an ODCS contract cannot be checked"),
+        (
+            "{name: a, logicalType: array, items: {logicalType: string, unique: true}}",
+            "'unique inside a' of an ODCS contract cannot be checked",
+        ),
         ("{name: a, logicalType: array, items: {logicalType: string, uniqe: true}}", "Unknown key 'uniqe' in a"),
         ("{name: a, logicalType: number, semanticType: measure}", "'semanticType: measure' of an ODCS contract cannot be checked"),
         ("{name: a, logicalType: string, relationships: [{to: nowhere.id}]}", "No contract is about a table nowhere"),
@@ -237,7 +244,11 @@ CUSTOMERS = HEAD.replace("c1", "c2").replace("orders", "customers")
 
 
 def test_a_relationship_is_a_foreign_key_within_and_between_contracts(load: Load) -> None:
-    properties = "    properties: [{name: c, logicalType: integer, relationships: [{to: customers.id}]}, {name: o, logicalType: integer, relationships: [{to: shop.orders.id}]}]\n"
+    properties = (
+        "    properties:\n"
+        "      - {name: c, logicalType: integer, relationships: [{to: customers.id}]}\n"
+        "      - {name: o, logicalType: integer, relationships: [{to: shop.orders.id}]}\n"
+    )
     composite = "    relationships: [{type: foreignKey, from: [orders.a, orders.b], to: [customers.x, customers.y]}]\n"
     files = {"contracts/a.odcs.yaml": HEAD + properties + composite, "contracts/b.odcs.yaml": CUSTOMERS}
     assert _compiled(load(PROJECT, files).tables[ORDERS].rules) == [
@@ -278,7 +289,8 @@ KEYED = HEAD + "    properties: [{name: id, logicalType: integer, primaryKey: tr
 
 def test_limnos_yml_adds_to_a_contract(load: Load) -> None:
     project = PROJECT + (
-        "tables:\n  shop.orders:\n    on_fail: block\n    owner: me\n    key: id\n    columns: [{name: id, type: long, classification: number}]\n"
+        "tables:\n  shop.orders:\n    on_fail: block\n    owner: me\n    key: id\n"
+        "    columns: [{name: id, type: long, classification: number}]\n"
         "    checks: [{not_null: at}, {primary_key: {column: id, severity: warn, name: other}}]\n"
     )
     config = _table(load, KEYED, project)

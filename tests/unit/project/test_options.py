@@ -34,7 +34,11 @@ def _checked(load: Load, options: str, tables: str = "{t: {}}") -> SourceConfig:
 
 def test_options_are_checked_filled_and_resolved(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_DSN", "postgresql://ana:hunter2@db/shop")
-    config = _checked(load, "url: secret://SHOP_DSN\nlimit: 5\nratio: 5\nnull_values: [NA, no]\nheaders: {a: b}\nformat: parquet", "{t: {}, u: {format: csv}}")
+    config = _checked(
+        load,
+        "url: secret://SHOP_DSN\nlimit: 5\nratio: 5\nnull_values: [NA, no]\nheaders: {a: b}\nformat: parquet",
+        "{t: {}, u: {format: csv}}",
+    )
     assert config.options == {
         "url": Secret("postgresql://ana:hunter2@db/shop"),
         "schema": "public",
@@ -96,7 +100,9 @@ def test_an_option_of_a_table_is_checked_as_well(load: Load) -> None:
     assert (caught.value.subject, caught.value.expected) == ("limnos.yml:5", "filter (did you mean this?)")
 
 
-@pytest.mark.parametrize("options", ["url: [hunter2]", "url: x\nlimit: postgresql://ana:hunter2@db", "urll: hunter2", "url: 48151623\n# hunter2"])
+@pytest.mark.parametrize(
+    "options", ["url: [hunter2]", "url: x\nlimit: postgresql://ana:hunter2@db", "urll: hunter2", "url: 48151623\n# hunter2"]
+)
 def test_no_error_shows_a_planted_secret(load: Load, options: str) -> None:
     with pytest.raises(ProjectInvalid) as caught:
         _checked(load, options)

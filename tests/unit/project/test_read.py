@@ -129,8 +129,18 @@ def test_no_project_is_said_with_the_command_that_makes_one(tmp_path: Path) -> N
         (HEAD + "tables: {shop.orders: {partition: week(at)}}", 3, "partition has the wrong form", "month(created_at)"),
         (HEAD + "tables: {shop.orders: {columns: [{name: a, type: lng}]}}", 3, "'lng' is not a type", "long"),
         (HEAD + "tables: {shop.orders: {columns: [{name: a}]}}", 3, "has no 'type'", "type: a text"),
-        (HEAD + "tables: {shop.orders: {columns: [{name: a, type: int, required: yes}]}}", 3, "required has the wrong form", "true or false"),
-        (HEAD + "tables:\n  shop.o:\n    columns:\n      - {name: a, type: int}\n      - {name: a, type: int}", 7, "column 'a' is given twice", "once"),
+        (
+            HEAD + "tables: {shop.orders: {columns: [{name: a, type: int, required: yes}]}}",
+            3,
+            "required has the wrong form",
+            "true or false",
+        ),
+        (
+            HEAD + "tables:\n  shop.o:\n    columns:\n      - {name: a, type: int}\n      - {name: a, type: int}",
+            7,
+            "column 'a' is given twice",
+            "once",
+        ),
         (HEAD + "tables:\n  shop.o: {checks: [{unique: a}]}\n  shop.o: {}", 5, "given twice", "each key once"),
         (HEAD + "environments: {prod: {project: x}}", 3, "Unknown key 'project' in environments.prod", "lake, sources, state, tables"),
     ],
@@ -262,8 +272,8 @@ def test_an_environment_is_checked_whether_it_is_chosen_or_not(load: Load) -> No
 def test_the_lake_and_the_state_take_their_secrets_from_the_environment(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DSN", "postgres://ana:hunter2@host/db")
     monkeypatch.setenv("S3_SECRET", "hunter2")
-    text = "version: 1\nstate: secret://STATE_DSN\nlake: {uri: s3://b/p/, endpoint: http://h, access_key: k, secret_key: secret://S3_SECRET, path_style: true}"
-    project = load(text)
+    lake = "lake: {uri: s3://b/p/, endpoint: http://h, access_key: k, secret_key: secret://S3_SECRET, path_style: true}"
+    project = load(f"version: 1\nstate: secret://STATE_DSN\n{lake}")
     assert project.state.reveal() == "postgresql+psycopg://ana:hunter2@host/db"
     assert project.lake.uri == "s3://b/p"
     assert {key: str(value) for key, value in project.lake.options.items()} == {

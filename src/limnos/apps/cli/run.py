@@ -99,9 +99,10 @@ def accounts(tables: Sequence[TableResult]) -> list[str]:
 
 
 def _account(table: TableResult) -> tuple[object, ...]:
+    if table.status in {TableStatus.HELD, TableStatus.FAILED}:
+        return table.table, f"read {count(table.read)}, nothing published", table.status, f"{table.seconds:.1f} s"
     parts = f"written {count(table.written)} + quarantined {count(table.quarantined)} + unchanged {count(table.unchanged)}"
-    ended = table.status if table.status in {TableStatus.HELD, TableStatus.FAILED} else f"score {ratio(table.score)}"
-    return table.table, f"read {count(table.read)} = {parts}", ended, f"{table.seconds:.1f} s"
+    return table.table, f"read {count(table.read)} = {parts}", f"score {ratio(table.score)}", f"{table.seconds:.1f} s"
 
 
 def _comment(terminal: Terminal, tables: Sequence[TableResult]) -> None:

@@ -21,7 +21,8 @@ def init(terminal: Terminal, directory: str, example: str) -> None:
         return terminal.value({"directory": directory, "files": list(files)})
     for file in files:
         terminal.data(file)
-    terminal.note(f"\nnext: limnos -C {directory} run" if directory != "." else "\nnext: limnos run")
+    there = f"limnos -C {directory}" if directory != "." else "limnos"
+    terminal.note(f"\nnext: {there} run" if example else f"\nnext: declare a source in {directory}/limnos.yml, then {there} plan")
     return None
 
 

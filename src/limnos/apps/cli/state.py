@@ -50,20 +50,15 @@ def why(terminal: Terminal, table: str) -> int:
 
 
 def _evidence(trust: Trust) -> list[str]:
-    state = trust.state
-    lines = [f"{state.table}: {'trusted' if trust.trusted else 'not trusted'}   score {ratio(state.score)}"]
-    if state.snapshot:
-        lines.append(f"version {state.snapshot.snapshot_id}, {count(state.snapshot.rows)} rows, published {moment(state.snapshot.at)}")
+    lines = [f"{trust.state.table}: {'trusted' if trust.trusted else 'not trusted'}   score {ratio(trust.state.score)}"]
     for finding in trust.findings:
         lines.append(f"  {'ok ' if finding.ok else 'BAD'}  {finding.subject}: {shown(finding.detail)}")
         if finding.hint and not finding.ok:
             lines.append(f"       hint: {finding.hint}")
-    if trust.verdicts:
-        worst_first = sorted(trust.verdicts, key=lambda verdict: (verdict.outcome is Outcome.PASS, verdict.rule))
-        rows = [
-            (v.rule, v.severity, v.outcome, f"{count(v.numerator)} of {count(v.denominator)}", v.proof, v.dimension) for v in worst_first
-        ]
-        lines += ["", *columns(rows, ("rule", "severity", "outcome", "rows that keep it", "shown by", "dimension"), right={3})]
+    broken = [verdict for verdict in trust.verdicts if verdict.outcome is not Outcome.PASS]
+    if broken:
+        rows = [(v.rule, v.severity, v.outcome, f"{count(v.numerator)} of {count(v.denominator)}", v.dimension) for v in broken]
+        lines += ["", *columns(rows, ("rule", "severity", "outcome", "rows that keep it", "dimension"), right={3})]
     return lines
 
 

@@ -30,7 +30,8 @@ _TABLES = {
           dep_time INTEGER, sched_dep_time INTEGER NOT NULL, dep_delay INTEGER,
           arr_time INTEGER, sched_arr_time INTEGER NOT NULL, arr_delay INTEGER,
           carrier TEXT NOT NULL REFERENCES airlines (carrier), flight INTEGER NOT NULL, tailnum TEXT,
-          origin TEXT NOT NULL, dest TEXT NOT NULL, air_time INTEGER, distance INTEGER NOT NULL, hour INTEGER NOT NULL, minute INTEGER NOT NULL, time_hour TIMESTAMPTZ NOT NULL,
+          origin TEXT NOT NULL, dest TEXT NOT NULL, air_time INTEGER, distance INTEGER NOT NULL,
+          hour INTEGER NOT NULL, minute INTEGER NOT NULL, time_hour TIMESTAMPTZ NOT NULL,
           PRIMARY KEY (time_hour, carrier, flight))""",
 }
 _CSV_TABLES = ("airports", "weather")

@@ -3,7 +3,7 @@
 Every byte of a file belongs to exactly one `Record`, so nothing is lost: header, row, blank line or reject.
 
 Source: RFC 4180, with these additions: a line ends with LF, CRLF or CR, mixed at will; spaces around a quoted field are ignored; a quote
-inside a field that does not start with one is an ordinary character; empty fields after the last column are ignored.
+inside a field that does not start with one is an ordinary character; empty and null fields after the last column are ignored.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class _Reader:
         self._lines = lines(chunks)
         self._waiting: deque[tuple[bytes, bool]] = deque()
         self._nulls = frozenset(dialect.null_values)
+        self._nothing = {(value.encode(), False) for value in ("", *dialect.null_values)}
         self._delimiter = dialect.delimiter.encode()
         self._quote = dialect.quote.encode()
         self._doubled = self._quote * 2
@@ -173,7 +174,7 @@ class _Reader:
 
     def _judge(self, line: int, raw: bytes, fields: list[tuple[bytes, bool]], *, header: bool) -> Record:
         if self._width:
-            while len(fields) > self._width and fields[-1] == (b"", False):
+            while len(fields) > self._width and fields[-1] in self._nothing:
                 fields.pop()
             if len(fields) != self._width:
                 few = "few" if len(fields) < self._width else "many"

@@ -15,7 +15,7 @@ from limnos.ports import Session
 
 BATCH_ROWS = 8192
 _BATCH_BYTES = 16 * 1024 * 1024
-_REJECTS = pa.schema([pa.field("origin", pa.string()), pa.field("raw", pa.binary()), pa.field("reason", pa.string())])
+_REJECTS = pa.schema({"origin": pa.string(), "raw": pa.binary(), "reason": pa.string()})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,11 @@ from limnos.sources.files.inventory import File, chunks
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Hold what one file gives: `spool` is set where its rows were read here, `parallel` says how the engine may read it."""
+    """Hold what one file gives; `spool` is set where its rows were read here and not by the engine."""
 
     file: File
     names: tuple[str, ...]
     rows: int = 0
-    parallel: bool = True
     spool: Spool | None = None
 
 
@@ -116,14 +115,11 @@ def _clean(part: _Part, dialect: Dialect, session: Session) -> _Part | None:
     if not _unambiguous(part.file, dialect, session):
         return None
     counts = ", ".join(["count(*) AS n", *(f"count(c{number})" for number in range(len(part.names)))])
-    for parallel in (True, False):
-        attempt = replace(part, parallel=parallel)
-        try:
-            found = session.run(f"SELECT {counts} FROM {_read_csv([attempt], dialect)}")
-        except LimnosError:
-            continue
-        return replace(attempt, rows=found.column(0)[0].as_py())
-    return None
+    try:
+        found = session.run(f"SELECT {counts} FROM {_read_csv([part], dialect)}")
+    except LimnosError:
+        return None
+    return replace(part, rows=found.column(0)[0].as_py())
 
 
 def _unambiguous(file: File, dialect: Dialect, session: Session) -> bool:
@@ -131,22 +127,27 @@ def _unambiguous(file: File, dialect: Dialect, session: Session) -> bool:
 
     This pass also verifies the checksum of a gzip stream, which the engine does not.
     """
-    quote, delimiter = re.escape(dialect.quote.encode()), re.escape(dialect.delimiter.encode())
-    outside = rb"[\r\n" + delimiter + rb"]"
-    pattern = re.compile(
-        rb"(?:^|" + outside + rb") +" + quote + rb"(?!" + quote + rb")|"
-        rb"(?<!" + outside + rb")" + quote + rb" +" + quote + rb"|" + quote + rb" +" + quote + rb"(?!" + outside + rb")"
-    )
     rest = b""
     plain = True
     for piece in chunks(file, session, dialect.compression_of(file.path)):
-        if not plain:
-            continue
-        text = rest + piece
-        if b"\0" in piece or (dialect.quote and pattern.search(text)):
-            plain = False
-        rest = text[max(0, len(text.rstrip(b" ")) - 2) :]
+        if plain:
+            text = rest + piece
+            plain = b"\0" not in piece and not (dialect.quote and _odd_space(text, dialect))
+            rest = text[max(0, len(text.rstrip(b" ")) - 1) :]
     return plain
+
+
+def _odd_space(text: bytes, dialect: Dialect) -> bool:
+    """Tell whether spaces stand between two quotes, or more than one between the edge of a field and a quote."""
+    quote, edges = dialect.quote.encode(), b"\r\n" + dialect.delimiter.encode()
+    for found in re.finditer(re.escape(b" " + quote), text):
+        left = found.start()
+        while left >= 0 and text[left] == 0x20:
+            left -= 1
+        before = text[left : left + 1] if left >= 0 else b""
+        if before == quote or ((not before or before in edges) and found.start() - left > 1):
+            return True
+    return False
 
 
 def _broken(part: _Part, dialect: Dialect, session: Session, path: Path, rejects: Spool) -> _Part:
@@ -167,7 +168,7 @@ def _records(part: _Part, dialect: Dialect, session: Session) -> Iterator[Record
 
 def _scan(parts: Sequence[_Part], names: tuple[str, ...], dialect: Dialect) -> str:
     def alike(part: _Part) -> tuple[object, ...]:
-        return part.names, part.parallel, dialect.compression_of(part.file.path), part.spool and part.spool.path
+        return part.names, dialect.compression_of(part.file.path), part.spool and part.spool.path
 
     selects: list[str] = []
     for _, group in groupby(parts, alike):
@@ -196,7 +197,8 @@ def _read_csv(parts: Sequence[_Part], dialect: Dialect) -> str:
         "null_padding": "false",
         "hive_partitioning": "false",
         "compression": literal(dialect.compression_of(first.file.path)),
-        "parallel": str(first.parallel).lower(),
+        # Without it the engine drops a last record whose quote has no end, without a word.
+        "parallel": "true",
     }
     paths = ", ".join(part.file.sql for part in parts)
     return f"read_csv([{paths}], {', '.join(f'{name} = {value}' for name, value in options.items())})"

@@ -15,18 +15,23 @@ _SAMPLES = (100, 10_000)
 _SHORT = 19  # characters: 18 digits and a point
 _DIGITS = "regexp_replace(split_part(lower({c}), 'e', 1), '[-.]', '', 'g')"
 
-# What a value must look like, beyond having an exact value of the type: a code such as 007 or +33 is no number.
-_FORMS: Mapping[str, str] = {
-    "boolean": "lower({c}) IN ('true', 'false')",
-    "long": "CAST(TRY_CAST({c} AS BIGINT) AS VARCHAR) = {c}",
-    "decimal": "regexp_full_match({c}, '-?(0|[1-9][0-9]*)[.][0-9]+') AND strlen(replace({c}, '-', '')) <= 39",
+_PLAIN = "-?(0|[1-9][0-9]*)([.][0-9]+)?"
+
+# When a value is none of the type. Stricter than the conversion, never laxer: a code such as 007 or +33 is no number. {fails} is the
+# conversion's word; where it is missing, the form alone already makes the value exact. A cast that fails is slow in the engine, so the form
+# comes first.
+_UNFIT: Mapping[str, str] = {
+    "boolean": "lower({c}) NOT IN ('true', 'false')",
+    "long": "CAST(TRY_CAST({c} AS BIGINT) AS VARCHAR) IS DISTINCT FROM {c}",
+    "decimal": "strlen({c}) - instr({c}, '.') <> {scale} OR strlen(replace({c}, '-', '')) > 39 OR "
+    "NOT regexp_full_match({c}, '-?(0|[1-9][0-9]*)[.][0-9]+')",
     # Longer numbers would lose digits: 15 of an integer and 17 of any other survive the way through a double.
-    "double": "regexp_full_match({c}, '-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?|-?(?i:nan|inf|infinity)') AND "
-    f"(strlen({{c}}) <= 15 OR strlen(ltrim({_DIGITS}, '0')) <= CASE WHEN contains({{c}}, '.') THEN 17 ELSE 15 END)",
-    "date": "{c} LIKE '____-__-__'",
-    "timestamp": "regexp_full_match({c}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?')",
-    "timestamptz": "regexp_full_match({c}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?"
-    " ?(Z|[-+][0-9]{{2}}(:?[0-9]{{2}})?)')",
+    "double": f"CASE WHEN strlen({{c}}) <= 15 AND regexp_full_match({{c}}, '{_PLAIN}') THEN FALSE "
+    f"WHEN regexp_full_match({{c}}, '{_PLAIN}([eE][-+]?[0-9]+)?|-?(?i:nan|inf|infinity)') "
+    f"AND strlen(ltrim({_DIGITS}, '0')) <= CASE WHEN contains({{c}}, '.') THEN 17 ELSE 15 END THEN {{fails}} ELSE TRUE END",
+    "date": "CASE WHEN {c} LIKE '____-__-__' THEN {fails} ELSE TRUE END",
+    "timestamp": "CASE WHEN {c} LIKE '____-__-__%' THEN {fails} ELSE TRUE END",
+    "timestamptz": "CASE WHEN {c} LIKE '____-__-__%' THEN {fails} ELSE TRUE END",
 }
 _TYPES: Mapping[str, pa.DataType] = {
     "boolean": pa.bool_(),
@@ -80,7 +85,7 @@ class _Candidates:
 
 
 def _allowed(kinds: frozenset[str] | None) -> tuple[str, ...]:
-    return tuple(name for name in _FORMS if kinds is None or all(name in _OF_KIND[kind] for kind in kinds))
+    return tuple(name for name in _UNFIT if kinds is None or all(name in _OF_KIND[kind] for kind in kinds))
 
 
 def _narrowed(session: Session, rows: str, open_: Mapping[str, _Candidates]) -> dict[str, _Candidates]:
@@ -88,10 +93,9 @@ def _narrowed(session: Session, rows: str, open_: Mapping[str, _Candidates]) -> 
     selects: list[str] = []
     for name, candidates in open_.items():
         column = quoted(name)
-        scale = (
-            f"any_value(strlen({column}) - instr({column}, '.')) FILTER (contains({column}, '.'))" if candidates.scale is None else "NULL"
-        )
-        selects += [scale, f"max(strlen({column}))"]
+        wanted = "decimal" in candidates.kinds and candidates.scale is None
+        scale = f"any_value(strlen({column}) - instr({column}, '.')) FILTER (contains({column}, '.'))" if wanted else "NULL"
+        selects += [scale, f"max(strlen({column}))" if candidates.kinds else "NULL"]
         selects += [f"bool_or({_unfit(column, kind, candidates.scale)})" for kind in candidates.kinds]
     found = [column[0].as_py() for column in session.run(f"SELECT {', '.join(selects)} FROM ({rows})").columns]
     narrowed: dict[str, _Candidates] = {}
@@ -103,16 +107,9 @@ def _narrowed(session: Session, rows: str, open_: Mapping[str, _Candidates]) -> 
 
 
 def _unfit(column: str, kind: str, scale: int | None) -> str:
-    form = _FORMS[kind].format(c=column)
-    if kind != "decimal":
-        fails = convert(column, pa.string(), _TYPES[kind]).fails
-    elif scale is None or scale > 38:
-        fails = "FALSE"
+    if kind == "decimal":
+        # Without a scale yet, every one will do: the next sample knows it.
+        unfit = _UNFIT[kind].format(c=column, scale=f"strlen({column}) - instr({column}, '.')" if scale is None else scale)
     else:
-        form += f" AND strlen({column}) - instr({column}, '.') = {scale}"
-        wide = convert(column, pa.string(), pa.decimal128(38, scale)).fails
-        # The engine takes a hundred times longer to make a decimal of 38 digits than one of 18.
-        short = convert(column, pa.string(), pa.decimal128(18, scale)).fails if scale <= 18 else wide
-        fails = f"CASE WHEN strlen({column}) <= {_SHORT} THEN {short} ELSE {wide} END"
-    # A cast that fails is slow in the engine, so the form comes first.
-    return f"CASE WHEN {column} IS NULL THEN FALSE WHEN {form} THEN {fails} ELSE TRUE END"
+        unfit = _UNFIT[kind].format(c=column, fails=convert(column, pa.string(), _TYPES[kind]).fails)
+    return f"CASE WHEN {column} IS NULL THEN FALSE ELSE {unfit} END"

@@ -12,7 +12,7 @@ import psycopg
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi  # type: ignore[import-untyped] # pyright: ignore[reportMissingTypeStubs]
 
-from limnos.errors import LimnosError, ProjectInvalid, SourceRefused, UnknownName, Unsupported
+from limnos.errors import LimnosError, ProjectInvalid, UnknownName, Unsupported
 from limnos.model.contract import Column, Contract
 from limnos.model.extract import Extract
 from limnos.model.names import TableName, literal, quoted
@@ -48,7 +48,6 @@ class PostgresReading:
         self._config = config
         self._schema = str(config.options.get("schema") or "public")
         ((self._snapshot,),) = catalog.ask(connection, "SELECT pg_export_snapshot()")
-        ((self._encoding,),) = catalog.ask(connection, "SHOW server_encoding")
         self._tables = catalog.tables(connection, self._schema)
         self._positions: dict[str, Position] = {}
 
@@ -158,25 +157,7 @@ class PostgresReading:
                 cursor.execute(statement)
             cursor.execute(select)
             for batch in cursor.fetch_record_batch():
-                arrived = (
-                    pa.RecordBatch.from_arrays(batch.columns, schema=schema) if batch.schema.types == schema.types else batch.cast(schema)
-                )
-                self._decodable(arrived, table)
-                yield arrived
-
-    def _decodable(self, batch: pa.RecordBatch, table: str) -> None:
-        if self._encoding != "SQL_ASCII":
-            return
-        try:
-            batch.validate(full=True)
-        except pa.ArrowInvalid as error:
-            raise SourceRefused(
-                f'postgres "{self._config.name}" holds text in an encoding that it does not know itself (SQL_ASCII)',
-                subject=f"{self._config.name}.{table}",
-                seen=str(error).splitlines()[0],
-                expected="UTF-8",
-                hint="read it through a view that decodes the column: convert_from(column::bytea, 'LATIN1')",
-            ) from error
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
 
 
 class PostgresSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
@@ -16,7 +17,8 @@ from limnos.model.project import SourceConfig
 from limnos.model.secret import Secret
 
 _DEFAULTS = {"connect_timeout": "10", "application_name": "limnos", "client_encoding": "UTF8"}
-_CANCELED, _NO_TABLE, _NO_RIGHT = "57014", "42P01", "42501"
+_PORTS = re.compile("[0-9,]*")
+_CANCELED, _NO_TABLE, _NO_RIGHT, _NO_TEXT = "57014", "42P01", "42501", "22021"
 _GONE = ("08", "57P")
 
 
@@ -35,8 +37,9 @@ class Address:
             parts = {key: str(value) for key, value in conninfo_to_dict(self._url.reveal()).items()}
         except psycopg.ProgrammingError:
             parts = {}
-        # A password with a raw `@` makes the driver take its second half for the host, and show it.
-        if not parts or "@" in parts.get("host", ""):
+        # A raw `@`, `/` or `?` in a password makes the driver take a part of it for host, port or database, and show it.
+        torn = any("@" in parts.get(key, "") for key in ("host", "dbname")) or not _PORTS.fullmatch(parts.get("port", ""))
+        if not parts or torn:
             raise SourceUnreachable(
                 f'The address of postgres "{config.name}" is not a connection URL',
                 subject=config.name,
@@ -96,13 +99,26 @@ class Address:
             return SourceRefused(
                 f'postgres "{name}" refuses to be read', subject=where, seen=text, expected="the right to SELECT", hint=hint
             )
-        if "FATAL" in text or (state and not state.startswith(_GONE)):
+        if state == _NO_TEXT or "invalid byte sequence for encoding" in text:
+            return SourceRefused(
+                f'postgres "{name}" holds text that is not in its own encoding',
+                subject=where,
+                seen=text,
+                expected="text that the server can give as UTF-8",
+                hint="read it through a view that decodes the column: convert_from(column::bytea, 'LATIN1')",
+            )
+        if "FATAL:" in text:
             return SourceRefused(
                 f'postgres "{name}" answers and says no',
                 subject=where,
                 seen=text,
                 expected="a user that may connect and read",
                 hint=self.hint,
+            )
+        if (state and not state.startswith(_GONE)) or "ERROR:" in text:
+            hint = f"correct what the server names, then run `limnos doctor {name}`"
+            return SourceRefused(
+                f'postgres "{name}" refuses to be read', subject=where, seen=text, expected="every row of the table", hint=hint
             )
         return SourceUnreachable(
             f'postgres "{name}" does not answer', subject=where, seen=text, expected="a PostgreSQL server", hint=self.hint

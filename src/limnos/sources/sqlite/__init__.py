@@ -3,93 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from limnos.errors import LimnosError, SourceRefused, SourceUnreachable, UnknownName
+from limnos.errors import LimnosError, UnknownName
 from limnos.model.contract import Column, Contract, RuleSpec
 from limnos.model.extract import Extract
 from limnos.model.names import TableName, literal, quoted
 from limnos.model.position import Position
 from limnos.model.project import Option, SourceConfig
 from limnos.model.run import Finding
-from limnos.model.types import parse_type, type_name
 from limnos.ports import Capability, Engine
 from limnos.sources.fingerprint import file_identity
+from limnos.sources.sqlite.columns import Carrier, carrier, column_type, decodable, native, raw, register
+from limnos.sources.sqlite.refusals import refusals, unreachable
 
 _BATCH_ROWS = 50_000
 _BATCH_BYTES = 32 * 1024 * 1024
 _COLUMNS_AT_ONCE = 1_000  # of the 2,000 result columns that SQLite allows
 _ARGUMENTS_AT_ONCE = 100  # of a function, as SQLite allows
-_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC)\s*\(\s*\d+\s*(?:,\s*\d+\s*)?\)")
-_TIMES = {
-    "DATE": "date",
-    "TIME": "time",
-    "DATETIME": "timestamp",
-    "TIMESTAMP": "timestamp",
-    "TIMESTAMPTZ": "timestamptz",
-    "TIMESTAMP WITH TIME ZONE": "timestamptz",
-    "TIMESTAMP WITHOUT TIME ZONE": "timestamp",
-    "BOOL": "boolean",
-    "BOOLEAN": "boolean",
-    "UUID": "uuid",
-}
-# The storage class that carries a type natively; every other type is carried as text.
-_NATIVE = {"int": "integer", "long": "integer", "float": "real", "double": "real", "string": "text", "binary": "blob"}
-_ARROW: dict[str, pa.DataType] = {"integer": pa.int64(), "real": pa.float64(), "text": pa.string(), "blob": pa.binary()}
-
-
-def column_type(declared: str) -> pa.DataType:
-    """Give the type that a declared SQLite type promises.
-
-    Examples:
-        >>> [str(column_type(text)) for text in ("VARCHAR(20)", "tinyint", "DECIMAL(12,2)", "DATETIME", "")]
-        ['string', 'int64', 'decimal128(12, 2)', 'timestamp[us]', 'string']
-
-    Source: "Datatypes In SQLite", section 3.1, "Determination Of Column Affinity".
-    """
-    spelled = " ".join(declared.upper().split())
-    if spelled in _TIMES:
-        return parse_type(_TIMES[spelled])
-    if _DECIMAL.fullmatch(spelled):
-        try:
-            return parse_type(spelled)
-        except LimnosError:
-            return pa.string()
-    for type_, parts in (
-        (pa.int64(), ("INT",)),
-        (pa.string(), ("CHAR", "CLOB", "TEXT")),
-        (pa.binary(), ("BLOB",)),
-        (pa.float64(), ("REAL", "FLOA", "DOUB")),
-    ):
-        if any(part in spelled for part in parts):
-            return type_
-    return pa.string()
-
-
-@dataclass(frozen=True, slots=True)
-class _Carrier:
-    """Say how one column travels: the SQL that selects it and the Arrow type of what arrives."""
-
-    name: str
-    select: str
-    type: pa.DataType
-
-    def array(self, values: Sequence[object]) -> pa.Array[Any]:
-        try:
-            return pa.array(values, self.type)
-        except pa.ArrowTypeError:  # numbers among text: an integer in digits, a real so that it reads back as the same number
-            return pa.array([None if value is None else _raw(value) for value in values], self.type)
 
 
 class SqliteReading:
@@ -131,17 +70,17 @@ class SqliteReading:
         self._known(table)
         expected = self._expected(table, contract)
         rows, odd, broken = self._count(table, expected)
-        carriers = [_carrier(name, native, odd=name in odd) for name, native in expected.items()]
-        schema = pa.schema([pa.field(carrier.name, carrier.type) for carrier in carriers])
+        carriers = [carrier(name, wanted, odd=name in odd) for name, wanted in expected.items()]
+        schema = pa.schema([pa.field(way.name, way.type) for way in carriers])
         rowid = self._rowid(table)
-        good = " AND ".join(_GOOD.format(column=quoted(name)) for name in broken) or "TRUE"
+        good = " AND ".join(decodable(name) for name in broken) or "TRUE"
         ordered = f"FROM {quoted(table)} WHERE {good}" + (f" ORDER BY {rowid}" if rowid else "")
         rejects, rejected = self._rejects(table, broken, good) if broken else ("", 0)
         return Extract(
             schema,
             rows - rejected,
             self._position,
-            batches=self._batches(f"SELECT {', '.join(carrier.select for carrier in carriers)} {ordered}", carriers, schema),
+            batches=self._batches(f"SELECT {', '.join(way.select for way in carriers)} {ordered}", carriers, schema),
             rejects=rejects,
             rejected=rejected,
             origins=self._origins(table, rowid, good) if rowid else None,
@@ -152,7 +91,7 @@ class SqliteReading:
             raise UnknownName.among("table", table, self._tables, hint=f"limnos doctor {self._config.name}")
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with _refusals(self._config):
+        with refusals(self._config):
             return [tuple(_text(value) for value in row) for row in self._connection.execute(sql)]
 
     def _columns(self, table: str) -> list[tuple[str, str, int, int]]:
@@ -188,17 +127,15 @@ class SqliteReading:
     def _expected(self, table: str, contract: Contract) -> dict[str, str]:
         """Map each column to the storage class that its type asks for; empty where only text will do."""
         promised = {column.name: column.type for column in contract.columns}
-        return {
-            name: _NATIVE.get(type_name(promised.get(name, column_type(declared))), "") for name, declared, _, _ in self._columns(table)
-        }
+        return {name: native(promised.get(name, column_type(declared))) for name, declared, _, _ in self._columns(table)}
 
     def _count(self, table: str, expected: Mapping[str, str]) -> tuple[int, set[str], list[str]]:
         """Count the rows; name the columns with a value of another storage class, and those with text that is not UTF-8."""
         rows, odd, broken = 0, set[str](), list[str]()
         for names in _split(list(expected), _COLUMNS_AT_ONCE):
             counts = ["count(*)"]
-            for column, native in ((quoted(name), expected[name]) for name in names):
-                counts.append(f"sum(typeof({column}) <> {literal(native)} AND {column} IS NOT NULL)" if native else "0")
+            for column, wanted in ((quoted(name), expected[name]) for name in names):
+                counts.append(f"sum(typeof({column}) <> {literal(wanted)} AND {column} IS NOT NULL)" if wanted else "0")
             texts = [name for name in names if expected[name] in ("", "text")]
             checks = [f"count(limnos_decoded({', '.join(map(quoted, some))}))" for some in _split(texts, _ARGUMENTS_AT_ONCE)]
             found = self._counted([*counts, *checks], table)
@@ -211,7 +148,7 @@ class SqliteReading:
 
     def _counted(self, counts: Sequence[str], table: str) -> tuple[Any, ...] | None:
         """Give one row of counts, or nothing if there is text that is not UTF-8."""
-        with _refusals(self._config):
+        with refusals(self._config):
             try:
                 return tuple(self._connection.execute(f"SELECT {', '.join(counts)} FROM {quoted(table)}").fetchone())
             except sqlite3.OperationalError as error:
@@ -245,25 +182,25 @@ class SqliteReading:
         )
         path = Path(self._scratch) / f"{hashlib.sha256(table.encode()).hexdigest()}.parquet"
         count = 0
-        with _refusals(self._config), pq.ParquetWriter(path, _REJECTS) as writer:
+        with refusals(self._config), pq.ParquetWriter(path, _REJECTS) as writer:
             cursor = self._connection.execute(f"SELECT {', '.join([*named, '*'])} FROM {quoted(table)} WHERE NOT ({good})")
             while rows := cursor.fetchmany(1_000):
                 origins = [
                     f"{table} {'rowid' if rowid else 'key'} {', '.join(_shown(value) for value in row[: len(named)])}" for row in rows
                 ]
-                raws = [b"\t".join(_raw(value) for value in row[len(named) :]) for row in rows]
+                raws = [b"\t".join(raw(value) for value in row[len(named) :]) for row in rows]
                 reasons = [f"text that is not UTF-8, in {' or '.join(broken)}"] * len(rows)
                 writer.write_table(pa.table({"origin": origins, "raw": raws, "reason": reasons}, schema=_REJECTS))
                 count += len(rows)
         return f"SELECT origin, raw, reason FROM read_parquet({literal(str(path))})", count
 
-    def _batches(self, select: str, carriers: Sequence[_Carrier], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        with _refusals(self._config):
+    def _batches(self, select: str, carriers: Sequence[Carrier], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        with refusals(self._config):
             cursor = self._connection.execute(select)
             size = 1_000
             while rows := cursor.fetchmany(size):
                 columns = zip(carriers, zip(*rows, strict=True), strict=True)
-                batch = pa.record_batch([carrier.array(values) for carrier, values in columns], schema=schema)
+                batch = pa.record_batch([way.array(values) for way, values in columns], schema=schema)
                 del rows
                 size = max(1, min(_BATCH_ROWS, batch.num_rows * _BATCH_BYTES // max(1, batch.nbytes)))
                 yield batch
@@ -291,16 +228,13 @@ class SqliteSource:
         # The fingerprint comes first: a change between it and the transaction makes the next run read again, never miss it.
         position = self._fingerprint()
         address = f"{self._path.resolve().as_uri()}?mode=ro"
-        with _refusals(self._config):
+        with refusals(self._config):
             connection = sqlite3.connect(address, uri=True, timeout=self._lock_timeout_s, isolation_level=None, check_same_thread=False)
         with closing(connection), tempfile.TemporaryDirectory(prefix="limnos-") as scratch:
-            with _refusals(self._config):
+            with refusals(self._config):
                 connection.text_factory = bytes
                 connection.execute("BEGIN")
-                (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-                connection.create_function("limnos_decoded", -1, _decoded)
-                connection.create_function("limnos_is_text", 1, _is_text(encoding.decode()))
-                connection.create_function("limnos_blob_text", 2, _blob_text)
+                register(connection)
             yield SqliteReading(connection, self._config, position, scratch)
 
     def findings(self) -> Iterable[Finding]:
@@ -323,9 +257,9 @@ class SqliteSource:
                     found[suffix or "main"] = file_identity(path, known.get(suffix or "main"))
             except FileNotFoundError as error:
                 if not suffix:
-                    raise _unreachable(self._config, "no such file") from error
+                    raise unreachable(self._config, "no such file") from error
             except OSError as error:
-                raise _unreachable(self._config, error.strerror or str(error)) from error
+                raise unreachable(self._config, error.strerror or str(error)) from error
         return Position(self.kind, found)
 
 
@@ -334,91 +268,17 @@ _TABLES = (
 )
 
 
-# True for a value that is not text, or text that can be decoded.
-_GOOD = "(typeof({column}) <> 'text' OR limnos_is_text(CAST({column} AS BLOB)))"
 _REJECTED: list[tuple[str, pa.DataType]] = [("origin", pa.string()), ("raw", pa.binary()), ("reason", pa.string())]
 _REJECTS = pa.schema(_REJECTED)
-
-
-def _carrier(name: str, native: str, *, odd: bool) -> _Carrier:
-    column = quoted(name)
-    if native and not odd:
-        return _Carrier(name, column, _ARROW[native])
-    if native == "blob":
-        return _Carrier(name, f"limnos_blob_text(typeof({column}), CAST({column} AS BLOB))", pa.string())
-    return _Carrier(name, f"CASE typeof({column}) WHEN 'blob' THEN quote({column}) ELSE {column} END", pa.string())
-
-
-def _decoded(*_: object) -> int:
-    """Do nothing: to be called with a text at all, it must have been decoded from UTF-8."""
-    return 1
 
 
 def _split(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (names[start : start + size] for start in range(0, len(names), size))
 
 
-def _is_text(encoding: str) -> Callable[[bytes], bool]:
-    def is_text(value: bytes) -> bool:
-        try:
-            value.decode(encoding)
-        except UnicodeDecodeError:
-            return False
-        return True
-
-    return is_text
-
-
-def _blob_text(kind: str, value: bytes | None) -> str | None:
-    r"""Write a blob as `\xdead`, which reads back as a blob, and a value of another kind so that it does not."""
-    if value is None:
-        return None
-    return f"\\x{value.hex()}" if kind == "blob" else f"\\{kind} {value.decode('utf-8', 'backslashreplace')}"
-
-
-def _raw(value: object) -> bytes:
-    return value if isinstance(value, bytes) else b"" if value is None else repr(value).encode()
-
-
-def _shown(value: object) -> str:
-    return _raw(value).decode("utf-8", "backslashreplace")
-
-
 def _text(value: object) -> object:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-@contextmanager
-def _refusals(config: SourceConfig) -> Generator[None]:
-    """Turn the driver's errors into ours."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _LOCKED:
-            raise SourceRefused(
-                f'Cannot read from sqlite "{config.name}": another process holds the database',
-                subject=str(config.options.get("path")),
-                seen=str(error),
-                expected=f"a free database within {config.options.get('lock_timeout_s', 5)} seconds",
-                hint="let the writer finish, or raise `lock_timeout_s`, then run again",
-            ) from error
-        if code == sqlite3.SQLITE_READONLY:
-            raise SourceRefused(
-                f'Cannot read from sqlite "{config.name}": an interrupted write must be undone first, which a reader may not do',
-                subject=str(config.options.get("path")),
-                seen=str(error),
-                expected="a database that was closed properly",
-                hint=f"open it once for writing: sqlite3 {config.options.get('path')} 'PRAGMA schema_version'",
-            ) from error
-        raise _unreachable(config, str(error)) from error
-
-
-def _unreachable(config: SourceConfig, seen: str) -> SourceUnreachable:
-    return SourceUnreachable(
-        f'Cannot read from sqlite "{config.name}"',
-        subject=str(config.options.get("path")),
-        seen=seen,
-        expected="a readable SQLite database",
-        hint=f"check `path` in limnos.yml, then run `limnos doctor {config.name}`",
-    )
+def _shown(value: object) -> str:
+    return raw(value).decode("utf-8", "backslashreplace")
