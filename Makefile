@@ -21,7 +21,7 @@ check: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 docs: .venv/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -41,7 +41,7 @@ lock: .venv/.venv
 	$(COMPILE) requirements/example-data.in --no-deps --output-file requirements/example-data.txt
 
 clean:
-	rm -rf .venv demo site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Limnos needs Python 3.11 or newer; try: make PYTHON=python3.11 ...")'

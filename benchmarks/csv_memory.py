@@ -80,7 +80,9 @@ def load() -> float:
 
 def copy() -> float:
     """Copy the file with DuckDB, typed, to zstd Parquet; it rounds what does not fit and checks nothing."""
-    types = ", ".join(f"'{name}': '{kind.replace('long', 'BIGINT').replace('string', 'VARCHAR').upper()}'" for name, kind in COLUMNS.items())
+    types = ", ".join(
+        f"'{name}': '{kind.replace('long', 'BIGINT').replace('string', 'VARCHAR').upper()}'" for name, kind in COLUMNS.items()
+    )
     with tempfile.TemporaryDirectory(dir=DATA) as directory:
         sql = f"COPY (FROM read_csv('{CSV}', header = true, columns = {{{types}}})) TO '{directory}/x.parquet' (FORMAT parquet, COMPRESSION zstd)"
         return timed(lambda: duckdb.sql(sql))

@@ -50,7 +50,15 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def main(claim: str, contenders: list[Contender], *, base: str, target: float | None, prepare: Callable[[], None] = lambda: None, repeats: int = 5) -> None:
+def main(
+    claim: str,
+    contenders: list[Contender],
+    *,
+    base: str,
+    target: float | None,
+    prepare: Callable[[], None] = lambda: None,
+    repeats: int = 5,
+) -> None:
     """Run all contenders in turns and report ratios to `base`; `target` is the ratio that the first contender is to keep."""
     parser = argparse.ArgumentParser(description=claim)
     parser.add_argument("--repeats", type=int, default=repeats)

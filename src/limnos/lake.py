@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -89,9 +89,7 @@ class Lake:
 
         def build(name: str) -> Source:
             config = next(one for one in self.project.sources if one.name == name)
-            kind = source_kinds().get(config.type)
-            if kind is None:
-                raise UnknownName.among("source type", config.type, source_kinds(), hint=f"change type: at {config.place}")
+            kind = source_kind(config.type, hint=f"change type: at {config.place}")
             return kind(check_options(config, kind.options), engine)  # type: ignore[arg-type]
 
         return build
@@ -206,18 +204,33 @@ class Quarantine:
 
         Raises:
             UnknownName: If the table was never published.
+            RunInProgress: If another process holds the lake.
         """
-        from limnos.flow import quarantine  # noqa: PLC0415 start-up
+        from limnos.flow.quarantine import parsed  # noqa: PLC0415 start-up
+        from limnos.flow.release import release  # noqa: PLC0415 start-up
 
-        return quarantine.release(self._parts(), quarantine.parsed(table, rule, ids))
+        return release(self._parts(), parsed(table, rule, ids), wait_s=LOCK_WAIT_S)
 
     def reject(self, table: str, *, rule: str = "", ids: Sequence[str] = ()) -> ReleaseResult:
         """Decide that the chosen rows stay out for good."""
-        from limnos.flow import quarantine  # noqa: PLC0415 start-up
+        from limnos.flow.quarantine import parsed  # noqa: PLC0415 start-up
+        from limnos.flow.release import reject  # noqa: PLC0415 start-up
 
-        return quarantine.reject(self._parts(), quarantine.parsed(table, rule, ids))
+        return reject(self._parts(), parsed(table, rule, ids), wait_s=LOCK_WAIT_S)
 
 
-def source_kinds() -> Mapping[str, type[Source]]:
-    """Give every registered source type by its name, our own and those of plug-ins."""
-    return {point.name: point.load() for point in entry_points(group=SOURCES)}
+def source_kinds() -> tuple[str, ...]:
+    """Name every registered source type, our own and those of plug-ins."""
+    return tuple(sorted(point.name for point in entry_points(group=SOURCES)))
+
+
+def source_kind(name: str, *, hint: str) -> type[Source]:
+    """Give the source type of a name; only its own driver is imported.
+
+    Raises:
+        UnknownName: If no such type is registered.
+    """
+    for point in entry_points(group=SOURCES, name=name):
+        kind: type[Source] = point.load()
+        return kind
+    raise UnknownName.among("source type", name, source_kinds(), hint=hint)

@@ -271,8 +271,12 @@ class Catalog(Protocol):
         """List the published versions of a table, oldest first."""
         ...
 
-    def layout(self, contract: Contract, run_id: str) -> Layout:
-        """Say where and how the files of a new version are to be written; changes nothing that a reader sees."""
+    def layout(self, contract: Contract, run_id: str, *, replace: bool) -> Layout:
+        """Say where and how the files of a new version are to be written, as `stage` will be called; changes nothing that a reader sees.
+
+        Raises:
+            SchemaDrift: If the published columns cannot become the contract's.
+        """
         ...
 
     def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:

@@ -30,6 +30,15 @@ def perish(directory: Path, fatal: int, verb: str) -> tuple[int, list[str]]:
     return ended.returncode, ended.stdout.splitlines()
 
 
+def resume(directory: Path, verb: str) -> None:
+    """Give the same command again, in this process: a start of Python costs more than the work."""
+    lake = Lake(directory)
+    if verb == "run":
+        assert lake.run().exit_code() == 0
+    else:
+        lake.quarantine.release("shop.orders")
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A project made ready, the boundaries of the verb on it, and what is seen before and after it undisturbed."""
@@ -104,8 +113,7 @@ def test_a_killed_verb_leaves_no_trace_and_the_next_one_makes_the_same_lake(name
     assert tuple(passed) == made.boundaries[: fatal + 1]
     assert world.seen(lake) in (made.before, made.after)
 
-    again, _ = perish(lake, -1, made.verb)
-    assert again == 0
+    resume(lake, made.verb)
     assert world.seen(lake) == made.after
     assert world.strays(lake) == set()
     assert world.ended(lake)

@@ -18,7 +18,8 @@ def main(fatal: int) -> None:
     passed = count()
 
     def observe(step: Step) -> None:
-        print(step.name, step.table or "", flush=True)
+        sys.stdout.write(f"{step.name} {step.table or ''}\n")
+        sys.stdout.flush()
         if next(passed) == fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -51,7 +51,9 @@ def make(directory: Path) -> None:
         orders = [(i, i % 61, f"{i}.25", f"2024-{i % 4 + 1:02d}-{i % 28 + 1:02d}") for i in range(400)]
         db.executemany("INSERT INTO orders VALUES (?,?,?,?)", orders)
     db.close()
-    (directory / "rates.csv").write_text("id,rate,day\n1,1.5,2024-01-01\n2,x,2024-01-02\n3,2.5,2024-02-30\n4,4\n5,5.25,2024-01-05\n5,5.25,2024-01-05\n")
+    (directory / "rates.csv").write_text(
+        "id,rate,day\n1,1.5,2024-01-01\n2,x,2024-01-02\n3,2.5,2024-02-30\n4,4\n5,5.25,2024-01-05\n5,5.25,2024-01-05\n"
+    )
 
 
 def change(directory: Path) -> None:
@@ -83,7 +85,7 @@ def seen(directory: Path) -> dict[str, Any]:
     found["quarantine"] = _rows(lake, quarantine) if published else []
     found["positions"] = {
         str(table): (mark.position.content if mark.position else None, mark.read, mark.quarantined)
-        for table, mark in lake._parts.ledger.marks().items()  # noqa: SLF001 what no verb shows
+        for table, mark in lake._parts.ledger.marks().items()
     }
     return found
 
@@ -95,7 +97,7 @@ def _rows(lake: Lake, sql: str) -> Sequence[str]:
 def strays(directory: Path) -> set[Path]:
     """Give the files below the lake that no published version, current or former, refers to."""
     lake = Lake(directory)
-    catalog = lake._parts.catalog  # noqa: SLF001 what no verb shows
+    catalog = lake._parts.catalog
     known: set[str] = set()
     for table in catalog.pin():
         for snapshot in catalog.history(table):
@@ -113,5 +115,5 @@ def strays(directory: Path) -> set[Path]:
 def ended(directory: Path) -> bool:
     """Tell whether every run that started is recorded as ended."""
     lake = Lake(directory)
-    state: State = lake._parts.state  # noqa: SLF001 what no verb shows
-    return state.is_sqlite and not lake._parts.ledger.open_runs()  # noqa: SLF001 what no verb shows
+    state: State = lake._parts.state
+    return state.is_sqlite and not lake._parts.ledger.open_runs()

@@ -65,7 +65,7 @@ def references(tree: Node, sql: str, known: Iterable[str] = ()) -> tuple[TableRe
 
 
 def place(sql: str, offset: int) -> str:
-    """Say where in a query an offset lies, both counted from 1.
+    r"""Say where in a query an offset lies, both counted from 1.
 
     Examples:
         >>> place("SELECT\\n  x", 9)
@@ -120,7 +120,7 @@ class _Walk:
     def _visit_node(self, node: Node, scope: frozenset[str]) -> None:
         kind, expression = node.get("type"), node.get("class")
         if expression == "CONSTANT":
-            return
+            return None
         allowed = expression in _EXPRESSIONS if expression is not None else not isinstance(kind, str) or kind in _NODES
         if not allowed:
             raise self._refused(

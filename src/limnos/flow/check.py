@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from limnos.errors import LimnosError
@@ -36,7 +36,7 @@ def check(parts: Parts, patterns: Sequence[str]) -> tuple[TableResult, ...]:
     return tuple(_check(parts, pinned, table, marks.get(table)) for table in chosen)
 
 
-def _check(parts: Parts, pinned: dict[TableName, Snapshot], table: TableName, mark: Mark | None) -> TableResult:
+def _check(parts: Parts, pinned: Mapping[TableName, Snapshot], table: TableName, mark: Mark | None) -> TableResult:
     start = time.perf_counter()
     parts.demand(Action.READ, table)
     snapshot = pinned[table]
@@ -44,9 +44,8 @@ def _check(parts: Parts, pinned: dict[TableName, Snapshot], table: TableName, ma
         relation = parts.catalog.relation(snapshot)
         contract = again(table, config_of(parts, table), mark.source_rules if mark else (), relation.schema)
         with parts.engine.session() as session:
-            parents = {
-                parent: f"({session.relation(parts.catalog.relation(pinned[parent]))})" for parent in references(contract) if parent in pinned
-            }
+            known = references(contract) & pinned.keys()
+            parents = {parent: f"({session.relation(parts.catalog.relation(pinned[parent]))})" for parent in known}
             subject = Subject(f"({session.relation(relation, positions=True)})", snapshot.rows, datetime.now(UTC), parents)
             found = auditing.audit(session, build_all(contract), subject, ())
     except LimnosError as error:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from limnos.errors import LimnosError
+from limnos.flow.set_aside import FAILED
 from limnos.model.casts import RECORD, Casts, numbered
 from limnos.model.contract import Contract
 from limnos.model.data import Layout, WrittenFile
 from limnos.model.extract import Extract
 from limnos.ports import Engine, Session
-
-FAILED = "limnos_failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from limnos.errors import AccountingBroken, LimnosError, Unsupported
 from limnos.flow import land as landing
+from limnos.flow import set_aside
 from limnos.flow.parts import Parts
 from limnos.flow.resolve import Settled, meet_drift, references, settle
 from limnos.flow.sourcing import Candidate, config_of, targets
@@ -20,7 +21,7 @@ from limnos.model.casts import names
 from limnos.model.contract import Contract
 from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
 from limnos.model.extract import Extract
-from limnos.model.names import TableName
+from limnos.model.names import TableName, literal
 from limnos.model.position import Position
 from limnos.model.run import TableResult, TableStatus
 from limnos.ports import Capability, Reading, Session, Staged, Subject
@@ -124,7 +125,7 @@ class _Loading:
         extract = self._reading.read(self.candidate.table.name, settled.contract)
         settled = self._met(settled, extract)
         contract = settled.contract
-        layout = self.parts.catalog.layout(contract, self.run_id)
+        layout = self.parts.catalog.layout(contract, self.run_id, replace=True)
         self._step("table.write", f"{extract.read:,} rows")
         with self.parts.engine.session() as session:
             landed = landing.land(self.parts.engine, session, extract, contract, layout)
@@ -223,7 +224,7 @@ class _Loading:
         )
         if any(verdict.holds for verdict in found.verdicts):
             return Load(replace(result, written=0, quarantined=0))
-        entries = self._set_aside(session, extract, contract, relation, quarantined)
+        entries = self._set_aside(session, extract, contract, relation, failed=landed.failed, bad=found.bad)
         files = self._without_bad(session, contract, layout, landed.files, found.bad)
         self._account(result, files, entries)
         mark = Mark(source.position, self.run_id, self._basis(contract), extract.read, quarantined, result.score, settled.source_rules)
@@ -247,16 +248,15 @@ class _Loading:
         return found
 
     def _set_aside(
-        self, session: Session, extract: Extract, contract: Contract, relation: Relation, quarantined: int
+        self, session: Session, extract: Extract, contract: Contract, relation: Relation, *, failed: int, bad: int
     ) -> tuple[WrittenFile, ...]:
         """Write the quarantine entries of this table: what could not become a row, did not fit its type, or broke a rule."""
-        if not quarantined:
+        if not (extract.rejected or failed or bad):
             return ()
-        made = quarantine.Maker(session, contract, self.run_id, datetime.now(UTC))
-        entries = made.entries(extract, relation, failed=landing.FAILED, bad="limnos_bad")
-        layout = self.parts.catalog.layout(QUARANTINE, self.run_id)
-        files = session.write(entries, layout)
-        self._step("table.quarantine", f"{quarantined:,} rows")
+        stamp = quarantine.Stamp(self._table, self.run_id, datetime.now(UTC))
+        entries = set_aside.entries(session, extract, contract, relation, stamp, failed=failed, bad=bad)
+        files = session.write(entries, self.parts.catalog.layout(QUARANTINE, self.run_id, replace=False))
+        self._step("table.quarantine", f"{sum(file.rows for file in files):,} rows")
         return files
 
     def _without_bad(
@@ -265,13 +265,13 @@ class _Loading:
         """Rewrite the files that hold bad rows without them; the others stay as they are."""
         if not bad:
             return tuple(files)
-        touched = set(session.run("SELECT DISTINCT _file FROM limnos_bad").column(0).to_pylist())
+        touched = set(session.run(f"SELECT DISTINCT _file FROM {set_aside.BAD}").column(0).to_pylist())
         dirty = [file for file in files if file.path in touched]
         relation = Relation(self._table, contract.schema, tuple(file.path for file in dirty), sum(file.rows for file in dirty))
         rows = session.relation(relation, positions=True)
         clean = session.write(
             f"SELECT * EXCLUDE (_file, _row) FROM ({rows}) AS kept "
-            "ANTI JOIN limnos_bad AS bad ON kept._file = bad._file AND kept._row = bad._row",
+            f"ANTI JOIN {set_aside.BAD} AS bad ON kept._file = bad._file AND kept._row = bad._row",
             layout,
         )
         self.parts.catalog.delete(dirty)
@@ -313,7 +313,8 @@ class _Loading:
         if not entries or kept is None:
             return not entries
         new = Relation(QUARANTINE.table, QUARANTINE.schema, tuple(file.path for file in entries), 0)
-        mine = quarantine.of_run(session.relation(self.parts.catalog.relation(kept)), self._table, mark.run_id)
+        all_entries = session.relation(self.parts.catalog.relation(kept))
+        mine = f"SELECT * FROM ({all_entries}) WHERE table_name = {literal(str(self._table))} AND run_id = {literal(mark.run_id)}"
         columns = ("fingerprint", "reasons")
         return _content(session, session.relation(new), columns) == _content(session, mine, columns)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SYSTEM: Mapping[str, Callable[[Parts], pa.Table]] = {
     "system.events": lambda parts: readings.events_table(parts.ledger.events()),
-    "system.quarantine": lambda parts: entries_table(parts),
+    "system.quarantine": entries_table,
     "system.runs": lambda parts: readings.runs(parts.ledger.events()),
     "system.verdicts": lambda parts: readings.verdicts(parts.ledger.events()),
 }
@@ -71,11 +71,11 @@ class Result:
             ExtraMissing: If polars is not installed.
         """
         try:
-            import polars  # noqa: PLC0415 optional
+            import polars as pl  # noqa: PLC0415 optional
         except ImportError as error:
             raise _missing("polars") from error
-        frame = polars.from_arrow(self.to_arrow())
-        assert isinstance(frame, polars.DataFrame)  # noqa: S101 a table becomes a frame, never a series
+        frame = pl.from_arrow(self.to_arrow())
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101 a table becomes a frame, never a series
         return frame
 
     def to_pandas(self) -> pd.DataFrame:

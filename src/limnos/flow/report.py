@@ -48,9 +48,7 @@ def _latest(events: Iterable[Event]) -> dict[TableName, _Last]:
     return {TableName.parse(said["table"]): _Last(event.at, said) for event in events for said in tables_of(event)}
 
 
-def _state(
-    table: TableName, source: str, snapshot: Snapshot | None, last: _Last | None, open_rows: Mapping[TableName, int]
-) -> TableState:
+def _state(table: TableName, source: str, snapshot: Snapshot | None, last: _Last | None, open_rows: Mapping[TableName, int]) -> TableState:
     error = last.said["error"] if last else None
     return TableState(
         table,
@@ -102,7 +100,8 @@ def _judged(verdicts: Sequence[Verdict]) -> Finding:
     passed = sum(verdict.outcome is Outcome.PASS for verdict in verdicts)
     said = f"{passed} of {len(verdicts)} rules passed" + (f"; warnings: {', '.join(warned)}" if warned else "")
     if errors:
-        return Finding("rules", ok=False, detail=f"{said}; could not be judged: {', '.join(errors)}", hint=f"limnos explain {errors[0].split(':')[0]}")
+        hint = f"limnos explain {errors[0].split(':')[0]}"
+        return Finding("rules", ok=False, detail=f"{said}; could not be judged: {', '.join(errors)}", hint=hint)
     return Finding("rules", ok=True, detail=said)
 
 
@@ -123,8 +122,8 @@ def _chain(parts: Parts) -> Finding:
 
 def _verdicts(parts: Parts, table: TableName) -> tuple[Verdict, ...]:
     """Give the verdicts of the last run that judged the table; one that found it unchanged judged nothing anew."""
-    judged = [said["verdicts"] for event in parts.ledger.events(action=FINISHED) for said in tables_of(event) if said["table"] == str(table)]
-    last = next((one for one in reversed(judged) if one), [])
+    said_of = [said for event in parts.ledger.events(action=FINISHED) for said in tables_of(event) if said["table"] == str(table)]
+    last: Sequence[Mapping[str, Any]] = next((said["verdicts"] for said in reversed(said_of) if said["verdicts"]), [])
     return tuple(
         Verdict(
             rule=said["rule"],

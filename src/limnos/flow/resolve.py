@@ -109,10 +109,8 @@ def _with_promises(rules: Iterable[RuleSpec], columns: Sequence[Column], key: tu
         found.append(RuleSpec("primary_key", key, place=config.place))
         covered.add(key)
     in_key = {name for rule in found if rule.kind == "primary_key" for name in rule.columns}
-    for column in columns:
-        if column.required and (column.name,) not in covered and column.name not in in_key:
-            found.append(RuleSpec("not_null", (column.name,), place=config.place))
-    return tuple(found)
+    silent = [column.name for column in columns if column.required and (column.name,) not in covered and column.name not in in_key]
+    return (*found, *(RuleSpec("not_null", (name,), place=config.place) for name in silent))
 
 
 def meet_drift(

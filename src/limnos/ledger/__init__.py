@@ -1,0 +1,1 @@
+"""The events, linked by hashes, and what is read from them."""

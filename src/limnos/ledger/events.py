@@ -137,7 +137,12 @@ class StateLedger:
         with self._state.reading() as connection:
             return {
                 TableName.parse(row.table_name): Mark(
-                    Position.from_json(row.position) if row.position else None, row.run_id, row.basis, row.read, row.quarantined, row.score,
+                    Position.from_json(row.position) if row.position else None,
+                    row.run_id,
+                    row.basis,
+                    row.read,
+                    row.quarantined,
+                    row.score,
                     tuple(RuleSpec.from_json(said) for said in json.loads(row.source_rules)),
                 )
                 for row in connection.execute(sa.select(positions))

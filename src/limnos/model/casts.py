@@ -29,7 +29,9 @@ class Casts:
         return cls(
             contract,
             {
-                column.name: convert(quoted(column.name), types[column.name], column.type) if column.name in types else Conversion("NULL", "FALSE")
+                column.name: convert(quoted(column.name), types[column.name], column.type)
+                if column.name in types
+                else Conversion("NULL", "FALSE")
                 for column in contract.columns
             },
         )
@@ -38,7 +40,8 @@ class Casts:
     def select(self) -> str:
         """The select list that makes the contract's columns of raw ones."""
         return ", ".join(
-            f"CAST({self.columns[column.name].value} AS {sql_type(column.type)}) AS {quoted(column.name)}" for column in self.contract.columns
+            f"CAST({self.columns[column.name].value} AS {sql_type(column.type)}) AS {quoted(column.name)}"
+            for column in self.contract.columns
         )
 
     @property

@@ -3,21 +3,22 @@ r"""Exact conversion of raw values to a contract's types, as SQL of the embedded
 A value either has an exact value of the target type, or the conversion fails and the row waits in quarantine with its original text:
 nothing is rounded, cut, wrapped or guessed. What each type accepts is on the page `type`.
 
-The engine's own casts are not exact (`'3.5'::BIGINT` is 4, `'1.239'::DECIMAL(12,2)` is 1.24, an offset in a `TIMESTAMP` is dropped), so each
-one is checked: first by writing the value back and comparing, which most texts pass and costs little, and only else by the form of the text.
+The engine's own casts are not exact (`'3.5'::BIGINT` is 4, `'1.239'::DECIMAL(12,2)` is 1.24, an offset in a `TIMESTAMP` is dropped), so
+each one is checked: by the form of the text or, where that costs less and most texts pass, by writing the value back and comparing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from limnos.model.names import literal, quoted
 from limnos.model.types import canonical, sql_type, type_name
 
+_Kind: TypeAlias = Any  # a type whose members pyarrow's stubs do not know
 _FIRST, _LAST = "0001-01-01", "9999-12-31"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _SECONDS = r":[0-5][0-9](\.[0-9]{1,6}0*)?"
@@ -38,7 +39,8 @@ _BITS = {"int8": 7, "int16": 15, "int32": 31, "int64": 63, "uint8": 8, "uint16":
 @dataclass(frozen=True, slots=True)
 class Conversion:
     """Convert one column: `value` is the SQL of the target type (null where it fails), `fails` is true, never null, where a
-    non-null raw value has no exact value; it is `FALSE` where nothing can fail."""
+    non-null raw value has no exact value; it is `FALSE` where nothing can fail.
+    """
 
     value: str
     fails: str
@@ -65,8 +67,8 @@ def convert(expression: str, raw: pa.DataType, target: pa.DataType) -> Conversio
     if pa.types.is_string(canonical(target)):
         return Conversion(as_text(expression, raw), "FALSE")
     if back := _way_back(raw, target):
-        value = f"TRY_CAST({expression} AS {sql_type(target)})"
-        same = f"TRY_CAST({value} AS {back}) = {expression}"
+        value = _cast(expression, sql_type(target), raw, target)
+        same = f"{_cast(value, back, raw, target)} = {expression}"
         return Conversion(f"CASE WHEN {same} THEN {value} END", f"({expression} IS NOT NULL AND ({same}) IS NOT TRUE)")
     return _of_text(as_text(expression, raw), target)
 
@@ -121,6 +123,12 @@ def _way_back(raw: pa.DataType, target: pa.DataType) -> str:
     return (_ENGINE_NUMBERS.get(str(raw)) or sql_type(raw)) if _number(raw) and _number(target) else ""
 
 
+def _cast(expression: str, name: str, raw: pa.DataType, target: pa.DataType) -> str:
+    # Between floats and decimals the engine computes with rounding errors, but it reads and writes texts right.
+    mixed = pa.types.is_decimal(raw) != pa.types.is_decimal(target) and (pa.types.is_floating(raw) or pa.types.is_floating(target))
+    return f"TRY_CAST({f'CAST({expression} AS VARCHAR)' if mixed else expression} AS {name})"
+
+
 _ENGINE_NUMBERS = {
     "int8": "TINYINT",
     "int16": "SMALLINT",
@@ -156,7 +164,7 @@ def _whole(text: str, cast: str, _: pa.DataType) -> str:
     return f"CASE WHEN CAST({cast} AS VARCHAR) = {text} OR {_like(text, _INTEGER)} THEN {cast} END"
 
 
-def _decimal(text: str, cast: str, target: Any) -> str:
+def _decimal(text: str, cast: str, target: _Kind) -> str:
     scale = int(target.scale)
     point = rf"|\.[0-9]{{1,{scale}}}0*" if scale else ""
     form = rf"[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?{point})"
@@ -235,7 +243,7 @@ def _bind(expression: str, depth: int, body: str) -> str:
     return f"list_transform([{expression}], lambda j{depth}: {body})[1]"
 
 
-def _as_json(expression: str, kind: Any, depth: int = 0) -> str:
+def _as_json(expression: str, kind: _Kind, depth: int = 0) -> str:
     inner = f"j{depth}"
     if pa.types.is_struct(kind):
         members = ", ".join(f"{literal(each.name)}, {_as_json(f'{inner}.{quoted(each.name)}', each.type, depth + 1)}" for each in kind)
@@ -261,13 +269,13 @@ def _of_json(text: str, target: pa.DataType) -> Conversion:
     return Conversion(f"CASE WHEN NOT {failed} THEN {_bind(parsed, 0, inner.value)} END", failed)
 
 
-def _holds_decimal(kind: Any) -> bool:
+def _holds_decimal(kind: _Kind) -> bool:
     if _nested(kind):
         return any(_holds_decimal(kind.field(index).type) for index in range(kind.num_fields))
     return bool(pa.types.is_decimal(kind))
 
 
-def _of_element(element: str, target: Any, depth: int) -> Conversion:
+def _of_element(element: str, target: _Kind, depth: int) -> Conversion:
     """Convert the JSON value that the variable `element` holds; null and JSON null are null."""
     if pa.types.is_struct(target):
         converted = _of_object(element, target, depth)
@@ -287,7 +295,7 @@ def _of_element(element: str, target: Any, depth: int) -> Conversion:
     return Conversion(f"CASE WHEN {present} THEN {converted.value} END", f"({present} AND ({converted.fails}))")
 
 
-def _of_object(element: str, target: Any, depth: int) -> Conversion:
+def _of_object(element: str, target: _Kind, depth: int) -> Conversion:
     names = [target.field(index).name for index in range(target.num_fields)]
     parts = {name: _of_element(f"j{depth}.{quoted(name)}", target.field(index).type, depth + 1) for index, name in enumerate(names)}
     shape = ", ".join(f"{quoted(name)} JSON" for name in names)
@@ -300,7 +308,7 @@ def _of_object(element: str, target: Any, depth: int) -> Conversion:
     return Conversion(_bind(members, depth, value), fails)
 
 
-def _of_pairs(element: str, target: Any, depth: int) -> Conversion:
+def _of_pairs(element: str, target: _Kind, depth: int) -> Conversion:
     inner = f"j{depth}"
     key, item = _of_text(inner, target.key_type), _of_element(inner, target.item_type, depth + 1)
     pairs = f"TRY_CAST({element} AS MAP(VARCHAR, JSON))"

@@ -35,16 +35,6 @@ class Position:
         """Write it as canonical JSON: sorted keys, no spaces."""
         return json.dumps({"kind": self.kind, "value": self.value}, sort_keys=True, separators=(",", ":"))
 
-    @property
-    def content(self) -> Position:
-        """The same position without what only saves work (everything under a key `stat`): equal contents mean equal rows.
-
-        Examples:
-            >>> Position("files", {"a.csv": {"sha256": "9f86", "stat": {"mtime_ns": 1}}}).content
-            Position(kind='files', value={'a.csv': {'sha256': '9f86'}})
-        """
-        return Position(self.kind, _without_stat(self.value))
-
     @classmethod
     def from_json(cls, text: str) -> Position:
         """Read what `as_json` wrote."""
@@ -56,7 +46,3 @@ def _proof(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _proof(inner) for key, inner in value.items() if key != "stat"}
     return value
-
-
-def _without_stat(value: Mapping[str, object]) -> Mapping[str, object]:
-    return {key: _without_stat(inner) if isinstance(inner, Mapping) else inner for key, inner in value.items() if key != "stat"}

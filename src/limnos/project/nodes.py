@@ -127,8 +127,8 @@ def plain(node: Node) -> Any:  # noqa: ANN401 whatever was written
 
 
 def invalid(what: str, place: Place, *, seen: str = "", expected: str = "", hint: str = "limnos explain project") -> ProjectInvalid:
-    """Build the error that points at a place in the project; a password in what was seen is hidden."""
-    return ProjectInvalid(what, subject=str(place), seen=masked(seen), expected=expected, hint=hint)
+    """Build the error that points at a place in the project; a password in an address is hidden."""
+    return ProjectInvalid(masked(what), subject=str(place), seen=masked(seen), expected=expected, hint=hint)
 
 
 def read_nodes(path: Path, name: str) -> Node:

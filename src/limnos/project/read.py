@@ -75,13 +75,11 @@ def _overlaid(project: Mapped, environment: str) -> Mapped:
     overlay = environments.get(environment)
     if not isinstance(overlay, Mapped):
         raise UnknownName.among("environment", environment, environments, hint="limnos explain project")
-    for section in ("sources", "tables"):
-        known = project.mapping(section).entries
-        for name, entry in overlay.mapping(section).entries.items():
-            if name not in known and section == "sources":
-                raise invalid(
-                    f"Environment {environment} changes a source that does not exist", entry.place, seen=name, expected=nearest(name, known)
-                )
+    known = project.mapping("sources").entries
+    for name, entry in overlay.mapping("sources").entries.items():
+        if name not in known:
+            what = f"Environment {environment} changes a source that does not exist"
+            raise invalid(what, entry.place, seen=name, expected=nearest(name, known))
     return _merged(project, overlay)
 
 
@@ -104,10 +102,17 @@ def _lake(project: Mapped, root: Path) -> StorageConfig:
     if "://" not in uri:
         if options:
             raise invalid("A lake in a directory has no options", place, seen=", ".join(options), expected="only uri")
-        return StorageConfig(str((root / Path(uri).expanduser()).resolve()))
+        return StorageConfig(str(_path(uri, root, place)))
     if not uri.startswith("s3://") or not uri.removeprefix("s3://").strip("/"):
         raise invalid("The lake cannot be there", place, seen=uri, expected="a directory or s3://bucket/prefix")
     return StorageConfig(uri.rstrip("/"), options)
+
+
+def _path(text: str, root: Path, place: Place) -> Path:
+    try:
+        return (root / Path(text).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise invalid("There is no such path", place, seen=str(error), expected="a path on this machine") from error
 
 
 def _state(project: Mapped, root: Path) -> Secret:
@@ -116,8 +121,7 @@ def _state(project: Mapped, root: Path) -> Secret:
     said = resolve(project.text("state") or ".limnos/state.db", root=root, place=place, name="state")
     scheme, separator, rest = said.reveal().partition("://")
     if not separator:
-        path = (root / Path(said.reveal()).expanduser()).resolve()
-        return Secret(f"sqlite:///{quote(str(path))}", name=said.name)
+        return Secret(f"sqlite:///{quote(str(_path(said.reveal(), root, place)))}", name=said.name)
     if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
         raise invalid("The state database cannot be of that kind", place, seen=f"{scheme}://...", expected="a path or postgresql://...")
     return Secret(f"postgresql+psycopg://{rest}", name=said.name)
@@ -138,16 +142,20 @@ def _tables(project: Mapped, root: Path) -> Mapping[TableName, TableConfig]:
     return {table: replace(config, rules=_distinct(config.rules)) for table, config in promised.items()}
 
 
-def _contract_files(project: Mapped, root: Path) -> Iterator[str]:
+def _contract_files(project: Mapped, root: Path) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    place = project.place_of("contracts")
     for pattern in project.texts("contracts") or (_CONTRACTS,):
         if pattern.startswith("/") or ".." in Path(pattern).parts:
-            raise invalid(
-                "Contracts lie outside the project", project.place_of("contracts"), seen=pattern, expected="a path in the project"
-            )
-        found = sorted(path for path in root.glob(pattern) if path.is_file())
-        if not found and "contracts" in project.entries:
-            raise invalid("No contract is there", project.place_of("contracts"), seen=f"no file {pattern}", expected="at least one file")
-        yield from (path.relative_to(root).as_posix() for path in found)
+            raise invalid("Contracts lie outside the project", place, seen=pattern, expected="a path in the project")
+        try:
+            files = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())
+        except (OSError, ValueError) as error:
+            raise invalid("The pattern of the contracts cannot be followed", place, seen=str(error), expected=_CONTRACTS) from error
+        if not files and "contracts" in project.entries:
+            raise invalid("No contract is there", place, seen=f"no file {pattern}", expected="at least one file")
+        found |= dict.fromkeys(files)
+    return tuple(found)
 
 
 def _table(table: TableName, node: Node) -> TableConfig:

@@ -1,0 +1,1 @@
+"""Rules, the audit, scores and the quarantine."""

@@ -1,12 +1,13 @@
 """The check planner: judge a staged table at the least cost, and name the rows to quarantine.
 
-What file statistics prove is not read at all. What stays open of the rules on single rows is one aggregate over the columns they need; rows are
-looked for only where a rule failed. Rules on sets of rows run one by one, since each needs an operator of its own.
+What file statistics prove is not read at all. What stays open of the rules on single rows is one aggregate over the columns they need;
+rows are looked for only where a rule failed. Rules on sets of rows run one by one, since each needs an operator of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from limnos.errors import QueryInvalid, RequestError
@@ -33,11 +34,12 @@ def audit(
 ) -> Audit:
     """Judge a table by its rules; leaves the rows to quarantine in the temporary table `bad_table`.
 
-    The table has the columns `_file VARCHAR, _row BIGINT, reasons` and each row once: a row is there if it breaks a rule of severity quarantine
-    whose verdict is fail, and then `reasons` also lists every other rule that it breaks.
+    The table has the columns `_file VARCHAR, _row BIGINT, reasons` and each row once: a row is there if it breaks a rule of severity
+    quarantine whose verdict is fail, and then `reasons` also lists every other rule that it breaks.
 
-    A rule whose SQL does not run is an `error`, one that applies to nothing is `unknown`. References into the table itself are judged against
-    the rows that stay, so children of quarantined rows follow them, at one pass for each generation. Table rules judge the rows that stay.
+    A rule whose SQL does not run is an `error`, one that applies to nothing is `unknown`. References into the table itself are judged
+    against the rows that stay, so children of quarantined rows follow them, at one pass for each generation. Table rules judge the rows
+    that stay.
     `files` are those of the relation; their statistics are used if their rows add up to `subject.rows`.
     """
     return _Work(session, tuple(rules), subject, files, quoted(bad_table)).done()
@@ -60,7 +62,8 @@ class _Work:
         self._find_rows()
         for index in self._open(RuleShape.SET):
             if not self._own(index):
-                self._judge_set(index)
+                with self._attempt(index):
+                    self._mark_set(index, self.subject)
         self._judge_own()
         self._complete_reasons()
         bad = self._list_bad()
@@ -95,21 +98,24 @@ class _Work:
         except QueryInvalid:
             counts = {}
             for index, conditions in counted.items():
-                self._attempt(index, lambda index=index, conditions=conditions: counts.update(self._aggregate({index: conditions})))
+                with self._attempt(index):
+                    counts |= self._aggregate({index: conditions})
         for index, (applicable, *failing) in counts.items():
             self.applicable[index] = applicable
             if failing:
                 self._conclude(index, applicable - failing[0], applicable)
 
-    def _aggregate(self, conditions: dict[int, list[str]]) -> dict[int, list[int]]:
+    def _aggregate(self, conditions: Mapping[int, Sequence[str]]) -> dict[int, list[int]]:
         flat = [f"count(*) FILTER (WHERE {text})" for texts in conditions.values() for text in texts]
         named = ", ".join(f"{text} AS c{position}" for position, text in enumerate(flat))
         found = iter(self.session.run(f"SELECT {named} FROM {self.subject.relation}").to_pylist()[0].values())
         return {index: [next(found) for _ in texts] for index, texts in conditions.items()}
 
-    def _attempt(self, index: int, step: Callable[[], None]) -> None:
+    @contextmanager
+    def _attempt(self, index: int) -> Generator[None]:
+        """Turn what goes wrong inside into the verdict error: the rule did not run, so it neither passed nor failed."""
         try:
-            step()
+            yield
         except RequestError as error:
             detail = "; ".join(part for part in (error.what, error.seen) if part)
             self.verdicts[index] = self._verdict(index, Outcome.ERROR, 0, 0, detail=detail)
@@ -128,12 +134,8 @@ class _Work:
         conditions = {index: self.rules[index].failing() for index in indices}
         broken = ", ".join(f"CASE WHEN {text} THEN {index} END" for index, text in conditions.items())
         anything = " OR ".join(f"({text})" for text in conditions.values())
-        self.session.run(
-            f"INSERT INTO {_MARKS} SELECT _file, _row, unnest(list_filter([{broken}], lambda one: one IS NOT NULL)) FROM {relation} WHERE {anything}"
-        )
-
-    def _judge_set(self, index: int) -> None:
-        self._attempt(index, lambda: self._mark_set(index, self.subject))
+        each = f"unnest(list_filter([{broken}], lambda one: one IS NOT NULL))"
+        self.session.run(f"INSERT INTO {_MARKS} SELECT _file, _row, {each} FROM {relation} WHERE {anything}")
 
     def _mark_set(self, index: int, subject: Subject) -> None:
         rule = self.rules[index]
@@ -155,7 +157,8 @@ class _Work:
         while own and before != (before := self._number(f"SELECT count(*) FROM {self._marked()}")):
             for index in own:
                 if self.verdicts.get(index) is None or self.verdicts[index].outcome is not Outcome.ERROR:
-                    self._attempt(index, lambda index=index: self._mark_set(index, self._among_remaining(index)))
+                    with self._attempt(index):
+                        self._mark_set(index, self._among_remaining(index))
 
     def _among_remaining(self, index: int) -> Subject:
         rule = self.rules[index]
@@ -166,7 +169,8 @@ class _Work:
         return f"(SELECT DISTINCT _file, _row FROM {_MARKS})"
 
     def _remaining(self) -> str:
-        return f"(SELECT kept.* FROM {self.subject.relation} AS kept ANTI JOIN {_MARKS} AS gone ON kept._file = gone._file AND kept._row = gone._row)"
+        gone = f"ANTI JOIN {_MARKS} AS gone ON kept._file = gone._file AND kept._row = gone._row"
+        return f"(SELECT kept.* FROM {self.subject.relation} AS kept {gone})"
 
     def _complete_reasons(self) -> None:
         """Add what else the rows to quarantine break: rules that warn, block, or are within their tolerance."""
@@ -204,11 +208,9 @@ class _Work:
         kept = replace(self.subject, rows=self.subject.rows - bad, relation=self._remaining()) if bad else self.subject
         for index in self._open(RuleShape.TABLE):
             proof = Proof.STATISTICS if not bad and self.rules[index].proven(self.files) else Proof.SCAN
-            self._attempt(index, lambda index=index, proof=proof: self._measure(index, kept, proof))
-
-    def _measure(self, index: int, subject: Subject, proof: Proof) -> None:
-        found = self.session.run(self.rules[index].measure(subject)).to_pylist()[0]
-        self._conclude(index, found["numerator"], found["denominator"], proof, found["detail"])
+            with self._attempt(index):
+                found = self.session.run(self.rules[index].measure(kept)).to_pylist()[0]
+                self._conclude(index, found["numerator"], found["denominator"], proof, found["detail"])
 
     def _number(self, sql: str) -> int:
         return int(self.session.run(sql).column(0)[0].as_py())

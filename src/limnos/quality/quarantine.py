@@ -1,140 +1,116 @@
-"""Quarantine entries: what could not become a row, did not fit its type, or broke a rule, with all reasons and the original text."""
+"""Quarantine: the SQL that turns rows which cannot be published into entries that keep what was there, and back.
+
+Every entry has the columns, in this order: `id VARCHAR, table_name VARCHAR, run_id VARCHAR, at TIMESTAMPTZ, origin VARCHAR, fingerprint
+VARCHAR, row VARCHAR, raw BLOB, reasons STRUCT(rule VARCHAR, version VARCHAR, severity VARCHAR, columns VARCHAR[], detail VARCHAR)[]`.
+`row` is a JSON object of column to original text or null, `raw` is set instead where no row could be made of the bytes. `fingerprint` is
+the same for equal content of a table in any run; `id` is the same when the same run takes the same step again, and differs between equal
+rows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
 
-from limnos.model.casts import RECORD, Casts, names, numbered
-from limnos.model.contract import Contract
-from limnos.model.data import Relation
-from limnos.model.extract import Extract
+from limnos.model.contract import Contract, RuleSpec, Severity
+from limnos.model.conversion import as_text, convert
 from limnos.model.names import TableName, literal, quoted
 from limnos.model.types import type_name
-from limnos.ports import Session
 
-MALFORMED = "malformed"
-_ORIGINS = "limnos_origins"
-_LOCATED = "limnos_located"
-
-
-def text(expression: str, kind: pa.DataType) -> str:
-    """Write the SQL of a value's exact text, from which `convert` makes the same value again."""
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return f"'\\x' || lower(hex({expression}))"
-    if pa.types.is_nested(kind):
-        return f"to_json({expression})::VARCHAR"
-    return f"{expression}::VARCHAR"
-
-
-def _row(schema: pa.Schema, alias: str) -> str:
-    packed = ", ".join(f"{quoted(field.name)} := {text(f'{alias}.{quoted(field.name)}', field.type)}" for field in schema)
-    return f"to_json(struct_pack({packed}))::VARCHAR"
+MALFORMED = RuleSpec("malformed", severity=Severity.QUARANTINE)
+_REASONS = "STRUCT(rule VARCHAR, version VARCHAR, severity VARCHAR, columns VARCHAR[], detail VARCHAR)[]"
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
-    """Make the entries of one table and run; an entry's id is the same whenever the same step is done again."""
+class Stamp:
+    """Say whose entries they are: of which table, of which run, since when."""
 
-    session: Session
-    contract: Contract
+    table: TableName
     run_id: str
     at: datetime
 
-    def entries(self, extract: Extract, relation: Relation, *, failed: str, bad: str) -> str:
-        """Write the SELECT of all entries: of the extract's rejects, of the raw rows in the table `failed`, of the staged rows in `bad`."""
-        found = [self._of_rejects(extract.rejects)] if extract.rejected else []
-        if self._exists(failed):
-            found.append(self._of_failed(extract, failed))
-        if self._exists(bad):
-            found.append(self._of_bad(extract, relation, bad))
-        table, run = literal(str(self.contract.table)), literal(self.run_id)
-        identity = f"md5(concat_ws(chr(31), {run}, {table}, origin, fingerprint, row_number() OVER (PARTITION BY origin, fingerprint)))"
-        return (
-            f"SELECT {identity} AS id, {table} AS table_name, {run} AS run_id, TIMESTAMPTZ {literal(self.at.isoformat())} AS \"at\", origin, "
-            'fingerprint, "row", raw, reasons FROM '
-            "(SELECT *, md5(coalesce(\"row\", '') || chr(31) || coalesce(hex(raw), '')) AS fingerprint "
-            f"FROM ({' UNION ALL BY NAME '.join(found)}))"
-        )
 
-    def _exists(self, table: str) -> bool:
-        return bool(self.session.run(f"SELECT 1 FROM duckdb_tables() WHERE table_name = {literal(table)}").num_rows)
-
-    def _of_rejects(self, rejects: str) -> str:
-        reason = _reason(literal(MALFORMED), literal(""), "[]::VARCHAR[]", "reason")
-        return f'SELECT origin, NULL::VARCHAR AS "row", raw, [{reason}] AS reasons FROM ({rejects})'
-
-    def _of_failed(self, extract: Extract, failed: str) -> str:
-        casts = Casts.of(extract.schema, self.contract)
-        reasons = ", ".join(self._misfit(name, casts) for name in casts.uncertain)
-        self._origins(extract, failed)
-        return (
-            f'SELECT coalesce(o.origin, {self._key(extract.schema, "f")}) AS origin, {_row(extract.schema, "f")} AS "row", NULL::BLOB AS raw, '
-            f"list_filter([{reasons}], lambda one: one IS NOT NULL) AS reasons FROM {failed} AS f LEFT JOIN {_ORIGINS} AS o USING ({RECORD})"
-        )
-
-    def _misfit(self, name: str, casts: Casts) -> str:
-        kind = self.contract.column(name).type
-        seen = f"{literal('not a ' + type_name(kind) + ': ')} || left({quoted(name)}::VARCHAR, 200)"
-        reason = _reason(literal(f"type:{name}"), literal(self.contract.version), f"[{literal(name)}]", seen)
-        return f"CASE WHEN {casts.columns[name].fails} THEN {reason} END"
-
-    def _of_bad(self, extract: Extract, relation: Relation, bad: str) -> str:
-        rows = f"(SELECT t.*, b.reasons AS _reasons FROM ({self.session.relation(relation, positions=True)}) AS t JOIN {bad} AS b USING (_file, _row))"
-        origin = self._key(self.contract.schema, "t")
-        row = _row(self.contract.schema, "t")
-        if not (extract.scan and extract.origins):
-            return f'SELECT {origin} AS origin, {row} AS "row", NULL::BLOB AS raw, _reasons AS reasons FROM {rows} AS t'
-        self._locate(extract, rows)
-        return (
-            f'SELECT coalesce(o.origin, {origin}) AS origin, coalesce(_raw_row, {row}) AS "row", NULL::BLOB AS raw, _reasons AS reasons '
-            f"FROM {_LOCATED} AS t LEFT JOIN {_LOCATED}_origins AS o USING ({RECORD})"
-        )
-
-    def _locate(self, extract: Extract, rows: str) -> None:
-        """Find the raw record of each bad row by value, reading the source once more; equal rows are paired in any order."""
-        columns = self.contract.names
-        casts = Casts.of(extract.schema, self.contract)
-        self.session.run(
-            f"CREATE OR REPLACE TEMP TABLE limnos_lost AS SELECT *, hash({names(columns)}) AS _hash, "
-            f"row_number() OVER (PARTITION BY {names(columns)}) AS _copy FROM {rows}"
-        )
-        typed = f"SELECT {RECORD}, {_row(extract.schema, 'raw')} AS _raw_row, {casts.select} FROM {numbered(extract.scan)} AS raw"
-        candidates = f"SELECT *, hash({names(columns)}) AS _hash FROM ({typed}) WHERE hash({names(columns)}) IN (SELECT _hash FROM limnos_lost)"
-        ranked = f"SELECT *, row_number() OVER (PARTITION BY {names(columns)} ORDER BY {RECORD}) AS _copy FROM ({candidates})"
-        same = " AND ".join(f"l.{quoted(name)} IS NOT DISTINCT FROM r.{quoted(name)}" for name in columns)
-        self.session.run(
-            f"CREATE OR REPLACE TEMP TABLE {_LOCATED} AS SELECT l.*, r.{RECORD}, r._raw_row FROM limnos_lost AS l "
-            f"LEFT JOIN ({ranked}) AS r ON l._hash = r._hash AND l._copy = r._copy AND {same}"
-        )
-        self._origins(extract, _LOCATED, f"{_LOCATED}_origins")
-
-    def _origins(self, extract: Extract, table: str, into: str = _ORIGINS) -> None:
-        """Look the origins of the records in `table` up, and keep them as a table of `_record` and `origin`."""
-        records = self.session.run(f"SELECT DISTINCT {RECORD} FROM {table} WHERE {RECORD} IS NOT NULL ORDER BY 1").column(0).to_pylist()
-        found = extract.origins(records) if extract.origins and records else []
-        given = pa.table({RECORD: pa.array(records[: len(found)], pa.int64()), "origin": pa.array(found, pa.string())})
-        self.session.run(f"CREATE OR REPLACE TEMP TABLE {into} AS SELECT * FROM given", given=given)
-
-    def _key(self, schema: pa.Schema, alias: str) -> str:
-        """Write the SQL of what a person can look a row up by: its key, or only its table."""
-        key = [name for name in self.contract.key if name in schema.names]
-        named = [f"{literal(name + '=')} || coalesce({alias}.{quoted(name)}::VARCHAR, 'null')" for name in key]
-        return f"concat_ws(' ', {', '.join([literal(self.contract.table.name), *named])})"
+def of_rejects(rejects: str, stamp: Stamp) -> str:
+    """Write entries of what could not become a row, from a SELECT of `origin VARCHAR, raw BLOB, reason VARCHAR`."""
+    reasons = f"[{_reason(MALFORMED, 'reason')}]"
+    return _entries(f"SELECT origin, origin AS place, NULL::VARCHAR AS row, raw, {reasons} AS reasons FROM ({rejects})", stamp)
 
 
-def _reason(rule: str, version: str, columns: str, detail: str) -> str:
-    return f"{{'rule': {rule}, 'version': {version}, 'severity': 'quarantine', 'columns': {columns}, 'detail': {detail}}}"
+def of_failed_conversions(rows: str, raw: pa.Schema, contract: Contract, stamp: Stamp, *, origin: str = "CAST(_record AS VARCHAR)") -> str:
+    """Write entries of the rows in which a value does not fit its column's type, with a reason for each such column.
+
+    `rows` is a SELECT of the raw columns and `_record BIGINT`; `origin` is SQL over them, text that says where a row came from. Columns
+    that the contract does not know are kept in `row`.
+    """
+    fails: list[str] = []
+    reasons: list[str] = []
+    for column in contract.columns:
+        if column.name not in raw.names:
+            continue
+        kind, name = raw.field(column.name).type, quoted(column.name)
+        conversion = convert(name, kind, column.type)
+        if conversion.certain:
+            continue
+        spelled = type_name(column.type)
+        spec = RuleSpec("type", (column.name,), {"type": spelled}, Severity.QUARANTINE)
+        shown = f"'''' || left({as_text(name, kind)}, {_SHOWN}) || ''' is not of type {spelled}'"
+        fails.append(conversion.fails)
+        reasons.append(f"CASE WHEN {conversion.fails} THEN {_reason(spec, shown)} END")
+    listed = f"list_filter([{', '.join(reasons)}], lambda one: one IS NOT NULL)" if reasons else "[]"
+    body = f"SELECT {origin} AS origin, {origin} AS place, {_row(raw)} AS row, NULL::BLOB AS raw, {listed} AS reasons"
+    return _entries(f"{body} FROM ({rows}) WHERE {' OR '.join(fails) or 'FALSE'}", stamp)
 
 
-def of_run(entries: str, table: TableName, run_id: str) -> str:
-    """Give the stored entries of one table that one run made."""
-    return f"SELECT * FROM ({entries}) WHERE table_name = {literal(str(table))} AND run_id = {literal(run_id)}"
+def of_bad_rows(relation: str, bad_table: str, contract: Contract, stamp: Stamp, *, origin: str = "", row: str = "NULL") -> str:
+    """Write entries of the typed rows that an audit listed in `bad_table`; their texts convert back to the same values.
+
+    `origin` is SQL over the relation's columns that names a stable place. Without it the place stays empty, and `id` rests on the content.
+    `row` is SQL of the original row as a JSON object, where it is known.
+    """
+    place = origin or "''"
+    marked = f"JOIN {quoted(bad_table)} AS bad ON one._file = bad._file AND one._row = bad._row"
+    body = f"SELECT {place} AS origin, {place} AS place, coalesce({row}, {_row(contract.schema)}) AS row, NULL::BLOB AS raw, bad.reasons AS reasons"
+    return _entries(f"{body} FROM {relation} AS one {marked}", stamp)
 
 
 def rows_back(entries: str, contract: Contract) -> str:
-    """Give the original rows of stored entries as text columns, with the entry's `id` and `fingerprint`; bytes that made no row are left out."""
-    columns = ", ".join(f"json_extract_string(\"row\", {literal('$.' + quoted(name))}) AS {quoted(name)}" for name in contract.names)
-    return f'SELECT {columns}, id AS _id, fingerprint AS _fingerprint FROM ({entries}) WHERE "row" IS NOT NULL'
+    """Write the rows of stored entries as text columns in the contract's order, with the entry's id first, as `_entry`.
+
+    A column that the entry does not hold is null; an entry without a row gives none.
+    """
+    columns = ", ".join(f"json_extract_string(row, {literal(_pointer(name))}) AS {quoted(name)}" for name in contract.names)
+    return f"SELECT id AS _entry, {columns} FROM ({entries}) WHERE row IS NOT NULL"
+
+
+def _entries(body: str, stamp: Stamp) -> str:
+    table, run_id, at = literal(str(stamp.table)), literal(stamp.run_id), literal(stamp.at.isoformat())
+    content = "coalesce(row, hex(raw))"
+    marked = f"SELECT *, md5({table} || chr(10) || {content}) AS fingerprint FROM ({body})"
+    number = "row_number() OVER (PARTITION BY place, fingerprint)"
+    identity = " || chr(10) || ".join([run_id, table, "place", "fingerprint", f"CAST({number} AS VARCHAR)"])
+    return (
+        f"SELECT md5({identity}) AS id, {table} AS table_name, {run_id} AS run_id, CAST({at} AS TIMESTAMPTZ) AS at, origin, fingerprint, "
+        f"row, raw, CAST(reasons AS {_REASONS}) AS reasons FROM ({marked})"
+    )
+
+
+def _reason(spec: RuleSpec, detail: str) -> str:
+    columns = ", ".join(literal(name) for name in spec.columns)
+    return (
+        f"{{'rule': {literal(spec.name)}, 'version': {literal(spec.version)}, 'severity': {literal(str(spec.severity))}, "
+        f"'columns': [{columns}]::VARCHAR[], 'detail': {detail}}}"
+    )
+
+
+def _row(schema: Iterable[pa.Field[pa.DataType]]) -> str:
+    members = ", ".join(f"{literal(field.name)}, CAST({as_text(quoted(field.name), field.type)} AS VARCHAR)" for field in schema)
+    return f"CAST(json_object({members}) AS VARCHAR)"
+
+
+def _pointer(name: str) -> str:
+    """Write a JSON pointer to a member. Source: RFC 6901, section 3."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")

@@ -1,7 +1,4 @@
-"""One number for a table, from what its rules found.
-
-Source: Heinrich et al., "Requirements for Data Quality Metrics", Journal of Data and Information Quality 9(2), 2018, for sound aggregation.
-"""
+"""Scores: one number for each dimension of quality, and one for a table."""
 
 from __future__ import annotations
 
@@ -15,29 +12,33 @@ _DIGITS = 6
 
 
 def dimensions(verdicts: Sequence[Verdict]) -> Mapping[Dimension, float]:
-    """Pool the verdicts of each dimension: all that satisfied over all that applied, so that parts add up to the whole.
+    """Give the share of satisfied applications of rules, pooled for each dimension; what nobody knows is left out.
 
-    A dimension of which nothing is known (no rule, no applicable row, or only errors) is left out.
+    Pooling the counts gives the same as judging all the data at once, however the rules and partitions were split.
+
+    Examples:
+        >>> from limnos.model.contract import Severity
+        >>> seen = Verdict("not_null:id", "not_null", ("id",), "0a1b", Severity.BLOCK, Dimension.COMPLETENESS, Outcome.FAIL, 9, 10)
+        >>> dimensions([seen])
+        {<Dimension.COMPLETENESS: 'completeness'>: 0.9}
     """
-    known = [verdict for verdict in verdicts if verdict.outcome in {Outcome.PASS, Outcome.FAIL} and verdict.denominator]
-    pooled: dict[Dimension, float] = {}
+    known = [verdict for verdict in verdicts if verdict.outcome in {Outcome.PASS, Outcome.FAIL}]
+    scores: dict[Dimension, float] = {}
     for dimension in Dimension:
-        mine = [verdict for verdict in known if verdict.dimension is dimension]
-        if mine:
-            pooled[dimension] = sum(verdict.numerator for verdict in mine) / sum(verdict.denominator for verdict in mine)
-    return pooled
+        pooled = [verdict for verdict in known if verdict.dimension is dimension]
+        if applicable := sum(verdict.denominator for verdict in pooled):
+            scores[dimension] = round(sum(verdict.numerator for verdict in pooled) / applicable, _DIGITS)
+    return scores
 
 
 def score(verdicts: Sequence[Verdict]) -> float | None:
-    """Give the geometric mean of the known dimensions, from 0.01 to 1; None when nothing is known.
+    """Give the geometric mean of the known dimensions, each at least 0.01; None when none is known.
 
-    No dimension counts as less than 0.01, and a zero cannot hide behind the others as it would in an arithmetic mean.
+    So a dimension that has failed cannot hide behind five good ones, and an empty table has no score instead of a perfect one.
 
-    Examples:
-        >>> score([]) is None
-        True
+    Source: Heinrich et al., "Requirements for Data Quality Metrics", JDIQ 9(2), 2018: sound aggregation.
     """
     known = dimensions(verdicts).values()
     if not known:
         return None
-    return round(math.exp(sum(math.log(max(one, _FLOOR)) for one in known) / len(known)), _DIGITS)
+    return round(math.exp(sum(math.log(max(value, _FLOOR)) for value in known) / len(known)), _DIGITS)

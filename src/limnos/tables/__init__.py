@@ -1,0 +1,1 @@
+"""Apache Iceberg tables: staged, published, read back."""

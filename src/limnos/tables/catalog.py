@@ -58,9 +58,9 @@ class LakeCatalog:
         """List the published versions of a table, oldest first."""
         return tuple(versions.history(self._engine, table))
 
-    def layout(self, contract: Contract, run_id: str) -> Layout:
+    def layout(self, contract: Contract, run_id: str, *, replace: bool) -> Layout:
         """Say where and how the files of a new version are to be written; changes nothing that a reader sees."""
-        return self._iceberg.layout(contract, run_id)
+        return self._iceberg.layout(contract, run_id, replace=replace)
 
     def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
         """Make a version of these files, instead of what is published (`replace`) or added to it; no reader sees it."""

@@ -42,7 +42,7 @@ class _StagingCatalog(SqlCatalog):
         self.run = uuid.UUID(int=0)
         self.staged: tuple[Pointer, TableMetadata] | None = None
 
-    def load_namespace_properties(self, namespace: Any) -> Mapping[str, str]:  # type: ignore[override]  # noqa: ANN401, ARG002
+    def load_namespace_properties(self, namespace: Any) -> Mapping[str, str]:  # type: ignore[override]  # noqa: ANN401
         """Namespaces exist by being used; every table is below the warehouse."""
         return {}
 
@@ -60,7 +60,7 @@ class _StagingCatalog(SqlCatalog):
         self._write_metadata(made.metadata, made.io, location)
         namespace, name = table.name()
         self.staged = (Pointer(TableName(namespace, name), current.metadata_location if current else None, location), made.metadata)
-        return CommitTableResponse(metadata=made.metadata, metadata_location=location)
+        return CommitTableResponse.model_validate({"metadata": made.metadata, "metadata-location": location})
 
 
 class Iceberg:
@@ -94,9 +94,9 @@ class Iceberg:
     def _load(self, location: str) -> StaticTable:
         return StaticTable.from_metadata(location, dict(self._storage.properties))
 
-    def layout(self, contract: Contract, run_id: str) -> Layout:
+    def layout(self, contract: Contract, run_id: str, *, replace: bool) -> Layout:
         """Say where and how the files of a new version are to be written; changes nothing that a reader sees."""
-        transaction = self._transaction(contract)
+        transaction = self._transaction(contract, replace=replace)
         self._open[contract.table, run_id] = transaction
         ids = field_ids(transaction.table_metadata.schema())
         return Layout(
@@ -105,7 +105,7 @@ class Iceberg:
             partitions=partitions.expressions(contract),
         )
 
-    def _transaction(self, contract: Contract) -> Transaction:
+    def _transaction(self, contract: Contract, *, replace: bool) -> Transaction:
         identifier = (contract.table.namespace, contract.table.name)
         try:
             table = self._catalog.load_table(identifier)
@@ -120,12 +120,12 @@ class Iceberg:
         transaction = table.transaction()
         before = transaction.table_metadata
         if partitions.agree(before.spec(), before.schema(), contract):
-            evolve(transaction, self._catalog, contract, replace=True)
+            evolve(transaction, self._catalog, contract, replace=replace)
             return transaction
         with transaction.update_spec() as update:
             for field in before.spec().fields:
                 update.remove_field(field.name)
-        evolve(transaction, self._catalog, contract, replace=True)
+        evolve(transaction, self._catalog, contract, replace=replace)
         schema = transaction.table_metadata.schema()
         with transaction.update_spec() as update:
             for field in partitions.specification(contract, schema).fields:
@@ -134,7 +134,7 @@ class Iceberg:
 
     def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
         """Make a version of these files, instead of what is published (`replace`) or added to it; no reader sees it."""
-        transaction = self._open.pop((contract.table, run_id), None) or self._transaction(contract)
+        transaction = self._open.pop((contract.table, run_id), None) or self._transaction(contract, replace=replace)
         self._catalog.run = uuid.uuid5(uuid.NAMESPACE_URL, run_id)
         metadata = transaction.table_metadata
         before = self._files_of(transaction)

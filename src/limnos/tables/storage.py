@@ -124,7 +124,7 @@ def _s3(options: Mapping[str, object]) -> fs.FileSystem:
     scheme, _, host = endpoint.rpartition("://")
     return fs.S3FileSystem(
         endpoint_override=host or None,
-        scheme=scheme or "https",
+        scheme="http" if scheme == "http" else "https",
         region=str(options["region"]) if options.get("region") else None,
         access_key=_revealed(options["access_key"]) if options.get("access_key") else None,
         secret_key=_revealed(options["secret_key"]) if options.get("secret_key") else None,

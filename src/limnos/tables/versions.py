@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -58,7 +58,7 @@ class Pointer:
     new: str
 
 
-def _snapshot(row: Mapping[str, object]) -> Snapshot:
+def _snapshot(row: sa.RowMapping) -> Snapshot:
     return Snapshot(
         table=TableName(str(row["namespace"]), str(row["name"])),
         snapshot_id=int(str(row["snapshot_id"])),
@@ -87,7 +87,9 @@ def current(engine: Engine) -> tuple[Sequence[Snapshot], Sequence[Pointer]]:
         rows = connection.execute(query).mappings().all()
     ours = [_snapshot(row) for row in rows if row["metadata_location"] is not None]
     foreign = [
-        Pointer(TableName(row["table_namespace"], row["table_name"]), None, row["pointer"]) for row in rows if row["metadata_location"] is None
+        Pointer(TableName(row["table_namespace"], row["table_name"]), None, row["pointer"])
+        for row in rows
+        if row["metadata_location"] is None
     ]
     return ours, foreign
 

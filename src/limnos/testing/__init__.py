@@ -1,0 +1,1 @@
+"""Conformance suites, one for each seam, for adapters of anyone."""

@@ -49,7 +49,7 @@ class SourceSuite:
     def test_it_declares_itself(self, world: World) -> None:
         assert isinstance(world.source, Source)
         assert world.source.kind
-        assert len({option.name for option in world.source.options}) == len(world.source.options)
+        assert len({(option.name, option.per_table) for option in world.source.options}) == len(world.source.options)
 
     def test_it_lists_its_tables_in_a_stable_order(self, world: World) -> None:
         with world.source.open() as first, world.source.open() as second:

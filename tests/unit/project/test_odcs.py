@@ -280,7 +280,7 @@ def test_two_contracts_about_one_table_are_refused(load: Load) -> None:
 
 
 def test_contracts_are_found_where_the_project_says(load: Load) -> None:
-    project = "version: 1\ncontracts: [promises/**/*.yaml]\nsources: {shop: {type: x}}\n"
+    project = "version: 1\ncontracts: [promises/**/*.yaml, promises/deep/*]\nsources: {shop: {type: x}}\n"
     assert list(load(project, {"promises/deep/o.yaml": HEAD, "contracts/c.odcs.yaml": CUSTOMERS}).tables) == [ORDERS]
 
 
@@ -306,6 +306,14 @@ def test_limnos_yml_adds_to_a_contract(load: Load) -> None:
 def test_the_same_rule_in_both_is_one_rule_with_the_severity_of_limnos_yml(load: Load) -> None:
     project = PROJECT + "tables: {shop.orders: {checks: [{primary_key: {column: id, severity: block}}]}}"
     assert [(rule.name, rule.severity) for rule in _table(load, KEYED, project).rules] == [("primary_key:id", Severity.BLOCK)]
+
+
+def test_limnos_yml_may_take_the_severity_of_a_contract_back(load: Load) -> None:
+    quality = "quality: [{metric: nullValues, mustBe: 0, severity: warning}]"
+    contract = HEAD + f"    properties: [{{name: a, logicalType: string, {quality}}}]\n"
+    assert [rule.severity for rule in _table(load, contract).rules] == [Severity.WARN]
+    (rule,) = _table(load, contract, PROJECT + "tables: {shop.orders: {checks: [{not_null: a}]}}").rules
+    assert (rule.severity, str(rule.place)) == (None, "limnos.yml:3")
 
 
 @pytest.mark.parametrize(

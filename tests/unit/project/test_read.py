@@ -120,6 +120,9 @@ def test_no_project_is_said_with_the_command_that_makes_one(tmp_path: Path) -> N
         ("version: 1\nlake: {uri: s3://b, end_point: x}", 2, "Unknown key 'end_point' in lake", "endpoint (did you mean this?)"),
         ("version: 1\nstate: mysql://host/db", 2, "state database cannot be of that kind", "postgresql://"),
         ("version: 1\ncontracts: missing/*.yaml", 2, "No contract is there", "at least one file"),
+        ("version: 1\ncontracts: '**a'", 2, "cannot be followed", "contracts/*.odcs.yaml"),
+        ('version: 1\nlake: "a\\0b"', 2, "There is no such path", "a path on this machine"),
+        ("version: 1\nstate: ~nobody-of-that-name/state.db", 2, "There is no such path", "a path on this machine"),
         ("version: 1\ncontracts: ../*.yaml", 2, "outside the project", "a path in the project"),
         (HEAD + "tables: {orders: {}}", 3, "'orders' cannot be a name in tables", ""),
         (HEAD + "tables: {sho.orders: {}}", 3, "No source fills the table sho.orders", "shop.*"),
@@ -307,6 +310,8 @@ def test_a_path_with_odd_characters_survives_the_url_of_the_state(tmp_path: Path
         "version: 1\nsources: {s: 'postgresql://ana:hunter2@h/db'}",
         "version: 1\nproject: [\nstate: hunter2",
         "version: 1\nlake: ftp://ana:hunter2@h/db",
+        "version: 1\nsources: {s: {type: x, tables: {t: {}}, url:postgresql://ana:hunter2@h/db}}",
+        "version: 1\nsources: {url:postgresql://ana:hunter2@h/db}",
     ],
 )
 def test_a_planted_secret_is_in_no_value_and_no_error(load: Load, text: str) -> None:

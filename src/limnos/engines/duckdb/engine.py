@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -54,7 +54,7 @@ class DuckEngine:
         self._instances: OrderedDict[frozenset[str], tuple[duckdb.DuckDBPyConnection, frozenset[str]]] = OrderedDict()
 
     @contextmanager
-    def session(self) -> Iterator[DuckSession]:
+    def session(self) -> Generator[DuckSession]:
         """Open a database of its own for trusted SQL."""
         with self._connect() as connection:
             yield DuckSession(connection, self._storage.reach(connection))
@@ -70,7 +70,7 @@ class DuckEngine:
     @contextmanager
     def query(
         self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]
-    ) -> Iterator[pa.RecordBatchReader]:
+    ) -> Generator[pa.RecordBatchReader]:
         """Run one SELECT over `relations` and nothing else, under `decisions`; leaving the context cancels what still runs.
 
         Raises:
@@ -101,7 +101,9 @@ class DuckEngine:
             with instance.cursor() as closing:
                 closing.execute(f"DETACH DATABASE IF EXISTS {catalog}")
 
-    def _create(self, cursor: duckdb.DuckDBPyConnection, catalog: str, name: str, relation: Relation | pa.Table, decision: Decision) -> None:
+    def _create(
+        self, cursor: duckdb.DuckDBPyConnection, catalog: str, name: str, relation: Relation | pa.Table, decision: Decision
+    ) -> None:
         namespace, _, table = name.partition(".")
         if isinstance(relation, Relation):
             rows = live_rows(relation, self._groups(cursor, relation.files))
@@ -155,7 +157,7 @@ class DuckEngine:
         return connection
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        config = {
+        config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",

@@ -15,7 +15,10 @@ _Entry: TypeAlias = tuple[str, int, int | None]
 
 @dataclass(frozen=True, slots=True)
 class FileGroup:
-    """Hold files that spell their columns alike: `columns` maps top-level field ids to names, `nested` those below, `names` are all top-level ones."""
+    """Hold files that spell their columns alike.
+
+    `columns` maps field ids to names at the top level, `nested` those below it; `names` are all names at the top level.
+    """
 
     files: tuple[str, ...]
     columns: Mapping[int, str]
@@ -31,7 +34,8 @@ def file_groups(cursor: duckdb.DuckDBPyConnection, files: Sequence[str]) -> tupl
     entry = "{'name': name, 'children': coalesce(num_children, 0), 'id': field_id}"
     rows = cursor.execute(
         "SELECT list(file_name ORDER BY file_name), spelling "
-        f"FROM (SELECT file_name, list({entry} ORDER BY column_id) AS spelling FROM parquet_schema([{paths}]) GROUP BY file_name) GROUP BY spelling"
+        f"FROM (SELECT file_name, list({entry} ORDER BY column_id) AS spelling FROM parquet_schema([{paths}]) GROUP BY file_name) "
+        "GROUP BY spelling ORDER BY ALL"
     ).fetchall()
     return tuple(_group(tuple(paths), [(each["name"], each["children"], each["id"]) for each in spelling]) for paths, spelling in rows)
 

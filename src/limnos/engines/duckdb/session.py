@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,7 +90,7 @@ class DuckSession:
         return tuple(_written(row) for row in rows if row[1])
 
     @contextmanager
-    def _inputs(self, inputs: Mapping[str, pa.Table | pa.RecordBatchReader]) -> Iterator[None]:
+    def _inputs(self, inputs: Mapping[str, pa.Table | pa.RecordBatchReader]) -> Generator[None]:
         for name, rows in inputs.items():
             self._connection.register(name, rows)
         try:

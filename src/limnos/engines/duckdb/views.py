@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -58,7 +59,7 @@ def _live_rows(relation: Relation, group: FileGroup, *, positions: bool) -> str:
     )
 
 
-def _column(field: pa.Field, group: FileGroup, relation: Relation) -> str:
+def _column(field: pa.Field[Any], group: FileGroup, relation: Relation) -> str:
     number = _field_id(field)
     name = group.columns.get(number) if number is not None and group.columns else field.name if field.name in group.names else None
     for inner in _inside(field.type):
@@ -76,12 +77,12 @@ def _column(field: pa.Field, group: FileGroup, relation: Relation) -> str:
     return f"CAST({value} AS {sql_type(field.type)}) AS {quoted(field.name)}"
 
 
-def _field_id(field: pa.Field) -> int | None:
+def _field_id(field: pa.Field[Any]) -> int | None:
     text = (field.metadata or {}).get(_FIELD_ID)
     return int(text) if text is not None else None
 
 
-def _inside(kind: pa.DataType) -> Iterator[pa.Field]:
+def _inside(kind: pa.DataType) -> Iterator[pa.Field[Any]]:
     for at in range(kind.num_fields):
         inner = kind.field(at)
         yield inner

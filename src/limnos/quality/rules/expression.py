@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--|/\*|\$\w*\$|.""", re.DOTALL)
+_PART = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--|/\*|\$\w*\$|.""", re.DOTALL)
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -23,19 +23,19 @@ def fault(text: str) -> str:
     if not text.strip():
         return "an expression, not nothing"
     open_: list[str] = []
-    for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token in _CLOSERS:
-            open_.append(_CLOSERS[token])
-        elif token in _CLOSERS.values():
-            if not open_ or open_.pop() != token:
-                return f"unbalanced {token}"
-        elif token == ";":
+    for match in _PART.finditer(text):
+        part = match[0]
+        if part in _CLOSERS:
+            open_.append(_CLOSERS[part])
+        elif part in _CLOSERS.values():
+            if not open_ or open_.pop() != part:
+                return f"unbalanced {part}"
+        elif part == ";":
             return "a statement separator"
-        elif token in {"'", '"'}:
-            return f"an unclosed {token}"
-        elif token in {"--", "/*"} or token.startswith("$"):
-            return f"{token} is not allowed in an expression"
-        elif token == "\x00":
+        elif part in {"'", '"'}:
+            return f"an unclosed {part}"
+        elif part in {"--", "/*"} or part.startswith("$"):
+            return f"{part} is not allowed in an expression"
+        elif part == "\x00":
             return "a NUL character"
     return f"a missing {open_[-1]}" if open_ else ""

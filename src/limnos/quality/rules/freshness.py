@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -68,7 +68,7 @@ class Freshness(TableRule):
         return {-1} if moments and now - max(moments) > self.most else set()
 
     @staticmethod
-    def _moment(value: Any) -> datetime:  # noqa: ANN401 a date or a datetime
+    def _moment(value: date | datetime) -> datetime:
         if not isinstance(value, datetime):
             return datetime.combine(value, time(), UTC) + timedelta(days=1)
         return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from limnos.model.types import type_name
 from limnos.model.verdict import Dimension
 from limnos.quality.rules.declaration import Declaration, argument_names, between
 from limnos.quality.rules.shape import Row, RowRule
-from limnos.quality.rules.typed import sql_value, typed
+from limnos.quality.rules.typed import Value, sql_value, typed
 
 _ORDERED = ("int", "long", "float", "double", "decimal", "date", "time", "timestamp")
 
@@ -27,8 +28,8 @@ class Range(RowRule):
     kind: ClassVar[str] = "range"
     dimension: ClassVar[Dimension] = Dimension.VALIDITY
     type: pa.DataType
-    low: Any
-    high: Any
+    low: Value
+    high: Value
     exclusive: bool
 
     @classmethod
@@ -82,13 +83,20 @@ class Range(RowRule):
             return False
         return name in file.null_counts and all(self._holds(value) for value in seen)
 
-    def _holds(self, value: Any) -> bool:  # noqa: ANN401 a value of the column's type
-        if self.exclusive:
-            return (self.low is None or value > self.low) and (self.high is None or value < self.high) and value == value
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high) and value == value
+    def _holds(self, value: Value) -> bool:
+        inside = not _is_nan(value)
+        if self.low is not None:
+            inside &= value > self.low if self.exclusive else value >= self.low
+        if self.high is not None:
+            inside &= value < self.high if self.exclusive else value <= self.high
+        return bool(inside)
 
 
-def _bound(declaration: Declaration, kind: pa.DataType, name: str) -> Any:  # noqa: ANN401 a value of the column's type
+def _is_nan(value: Value) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _bound(declaration: Declaration, kind: pa.DataType, name: str) -> Value:
     said = declaration.spec.arguments.get(name)
     if said is None:
         return None
@@ -96,6 +104,6 @@ def _bound(declaration: Declaration, kind: pa.DataType, name: str) -> Any:  # no
         bound = typed(said, kind)
     except ValueError as error:
         raise declaration.invalid(f"{name} does not fit the column", str(said), str(error)) from error
-    if bound != bound:
+    if _is_nan(bound):
         raise declaration.invalid(f"{name} is NaN", str(said), "a number")
     return bound

@@ -19,9 +19,9 @@ _ONLY_RE2 = re.compile(r"\\\\|(\\[pPCQEz]|\[\[:)")
 
 @dataclass(frozen=True, slots=True)
 class Regex(RowRule):
-    """Insist that the whole text matches a regular expression.
+    r"""Insist that the whole text matches a regular expression.
 
-    Source: RE2, "Syntax". Patterns are kept to what RE2 and Python's `re` read alike; classes such as `\\d` and `\\w` mean ASCII.
+    Source: RE2, "Syntax". Patterns are kept to what RE2 and Python's `re` read alike; classes such as `\d` and `\w` mean ASCII.
     """
 
     kind: ClassVar[str] = "regex"

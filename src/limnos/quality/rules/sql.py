@@ -15,7 +15,7 @@ from limnos.model.verdict import Dimension
 from limnos.quality.rules.declaration import Declaration
 from limnos.quality.rules.expression import fault
 from limnos.quality.rules.shape import Row, RowRule
-from limnos.quality.rules.typed import comparable
+from limnos.quality.rules.typed import Value, comparable
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +84,14 @@ _SPELLED = (
 )
 
 
-def _evaluate(expression: str, row: Row) -> Any:  # noqa: ANN401 a truth value or null
+def _evaluate(expression: str, row: Row) -> Value:
     """Evaluate the part of SQL that reads as Python does: comparison, AND, OR, NOT, IS NULL and + - * on columns and numbers."""
     for pattern, spelled in _SPELLED:
         expression = pattern.sub(spelled, expression)
     return _value(ast.parse(expression, mode="eval").body, row)
 
 
-def _value(node: ast.AST, row: Row) -> Any:  # noqa: ANN401 any column value
+def _value(node: ast.AST, row: Row) -> Value:
     match node:
         case ast.Constant(value=value):
             return value

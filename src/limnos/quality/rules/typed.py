@@ -7,15 +7,18 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from limnos.model.names import literal
 from limnos.model.types import sql_type, type_name
 
+Value: TypeAlias = Any
+"""A value of a column, as Python has it."""
 
-def typed(value: object, kind: pa.DataType) -> Any:  # noqa: ANN401 a value of the column's type
+
+def typed(value: object, kind: pa.DataType) -> Value:
     """Read a declared value as a value of the column's type.
 
     Raises:
@@ -26,7 +29,7 @@ def typed(value: object, kind: pa.DataType) -> Any:  # noqa: ANN401 a value of t
         (datetime.date(2013, 1, 1), Decimal('1'))
     """
     name = type_name(kind)
-    reader = _decimal(kind) if name.startswith("decimal") else _READERS.get(name)
+    reader = _decimal(kind.precision, kind.scale) if pa.types.is_decimal(kind) else _READERS.get(name)
     if reader is None:
         raise ValueError(f"a column of another type than {name}")
     try:
@@ -35,7 +38,7 @@ def typed(value: object, kind: pa.DataType) -> Any:  # noqa: ANN401 a value of t
         raise ValueError(f"a value of type {name}") from error
 
 
-def sql_value(value: Any, kind: pa.DataType) -> str:  # noqa: ANN401 a value of the column's type
+def sql_value(value: Value, kind: pa.DataType) -> str:
     """Write a value that `typed` read as an SQL literal of the column's type.
 
     Examples:
@@ -47,7 +50,7 @@ def sql_value(value: Any, kind: pa.DataType) -> str:  # noqa: ANN401 a value of 
     return f"CAST({literal(text)} AS {'DOUBLE' if pa.types.is_float32(kind) else sql_type(kind)})"
 
 
-def comparable(value: Any) -> Any:  # noqa: ANN401 any column value
+def comparable(value: Value) -> Value:
     """Give a value that compares in Python as the engine compares: NaN equals NaN and is greater than every number.
 
     Examples:
@@ -73,13 +76,13 @@ def _whole(low: int, high: int) -> Callable[[object], int]:
     return read
 
 
-def _decimal(kind: pa.DataType) -> Callable[[object], Decimal]:
+def _decimal(precision: int, scale: int) -> Callable[[object], Decimal]:
     def read(value: object) -> Decimal:
         number = Decimal(str(value))
         if isinstance(value, bool) or not number.is_finite():
             raise ValueError
-        scaled = number.scaleb(kind.scale)
-        if scaled != scaled.to_integral_value() or abs(scaled) >= Decimal(10) ** kind.precision:
+        scaled = number.scaleb(scale)
+        if scaled != scaled.to_integral_value() or abs(scaled) >= Decimal(10) ** precision:
             raise ValueError
         return number
 

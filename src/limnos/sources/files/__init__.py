@@ -43,20 +43,17 @@ class FilesSource:
 
     @contextmanager
     def open(self) -> Generator[FilesReading]:
-        """List the files; leaving the context makes sure that what was listed is still what is there.
+        """List the files; what is read later must still be what was listed.
 
         Temporary files, which hold the rows of NDJSON and of broken CSV, live as long as the context.
 
         Raises:
             SourceUnreachable: If a path matches no file.
             SourceRefused: If a file may not be read.
-            SourceChanged: If a file was written to in the meantime; what was read must not be published.
         """
         with tempfile.TemporaryDirectory(prefix="limnos-") as temporary, self._engine.session() as session:
             files = {name: inventory.find(dialect.path, self._root, session) for name, dialect in self._dialects.items()}
-            yield FilesReading(self._dialects, files, session, Path(temporary), self.known)
-            for found in files.values():
-                inventory.verify(found, self._root, session)
+            yield FilesReading(self._dialects, files, session, Path(temporary), self.known, self._root)
 
     def findings(self) -> Iterable[Finding]:
         """Tell for each path how many files it matches, and their sizes."""
@@ -72,7 +69,7 @@ class FilesSource:
 
 
 class FilesReading:
-    """Read the files that were there when the source was opened."""
+    """Read the files that were there when the source was opened; its scans, rejects and origins hold while it is open."""
 
     def __init__(
         self,
@@ -81,12 +78,14 @@ class FilesReading:
         session: Session,
         temporary: Path,
         known: Mapping[str, Position],
+        root: Path,
     ) -> None:
         self._dialects = dialects
         self._files = files
         self._session = session
         self._temporary = temporary
         self._known = known
+        self._root = root
         self._contents: dict[str, Contents] = {}
         self._positions: dict[str, Position] = {}
 
@@ -105,10 +104,17 @@ class FilesReading:
         return Contract(target, tuple(Column(name, types[name]) for name in found.schema.names))
 
     def position(self, table: str) -> Position:
-        """Fingerprint the files of a table by size and SHA-256; compare the `content` of positions."""
+        """Fingerprint the files of a table by size and SHA-256; compare the `content` of positions.
+
+        Asking once more after the rows were read makes sure that the files did not change under the scan; that costs a look at their times.
+
+        Raises:
+            SourceChanged: If a file is no longer what it was when the source was opened.
+        """
         dialect = self._dialect(table)
         if table not in self._positions:
             self._positions[table] = inventory.position(self._files[table], dialect.as_json(), self._session, self._known.get(table))
+        inventory.verify(self._files[table], self._root, self._session)
         return self._positions[table]
 
     def read(self, table: str, contract: Contract) -> Extract:
@@ -117,6 +123,7 @@ class FilesReading:
         Raises:
             MalformedFile: If a file holds no rows that can be told apart.
             SchemaDrift: If the files of a table do not have the same columns.
+            SourceChanged: If a file is no longer what it was when the source was opened.
         """
         found = self._look(table)
         return Extract(

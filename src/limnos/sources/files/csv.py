@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, islice
@@ -16,6 +15,7 @@ from limnos.ports import Session
 from limnos.sources.files.broken_csv import Kind, Record, records
 from limnos.sources.files.contents import Contents, Spool, rejects_spool
 from limnos.sources.files.dialect import Dialect
+from limnos.sources.files.glance import glance
 from limnos.sources.files.inventory import File, chunks
 
 
@@ -111,43 +111,20 @@ def _same_columns(files: Sequence[File], heads: Sequence[tuple[str, ...]]) -> No
 
 
 def _clean(part: _Part, dialect: Dialect, session: Session) -> _Part | None:
-    """Count the rows of a file with the engine; None if the engine cannot be trusted with it."""
-    if not _unambiguous(part.file, dialect, session):
+    """Count the rows of a file with the engine; None if the engine cannot be trusted with it.
+
+    The look at the bytes also verifies the checksum of a gzip stream, which the engine does not.
+    """
+    records = glance(chunks(part.file, session, dialect.compression_of(part.file.path)), dialect, len(part.names))
+    if records is None:
         return None
-    counts = ", ".join(["count(*) AS n", *(f"count(c{number})" for number in range(len(part.names)))])
+    # Each column is touched, so that every value is made sure to be UTF-8.
+    counts = ", ".join(["count(*)", *(f"count(c{number})" for number in range(len(part.names)))])
     try:
-        found = session.run(f"SELECT {counts} FROM {_read_csv([part], dialect)}")
+        rows = session.run(f"SELECT {counts} FROM {_read_csv([part], dialect)}").column(0)[0].as_py()
     except LimnosError:
         return None
-    return replace(part, rows=found.column(0)[0].as_py())
-
-
-def _unambiguous(file: File, dialect: Dialect, session: Session) -> bool:
-    """Tell whether a file has neither NUL characters nor spaces beside quotes: there the engine reads without complaint, but not exactly.
-
-    This pass also verifies the checksum of a gzip stream, which the engine does not.
-    """
-    rest = b""
-    plain = True
-    for piece in chunks(file, session, dialect.compression_of(file.path)):
-        if plain:
-            text = rest + piece
-            plain = b"\0" not in piece and not (dialect.quote and _odd_space(text, dialect))
-            rest = text[max(0, len(text.rstrip(b" ")) - 1) :]
-    return plain
-
-
-def _odd_space(text: bytes, dialect: Dialect) -> bool:
-    """Tell whether spaces stand between two quotes, or more than one between the edge of a field and a quote."""
-    quote, edges = dialect.quote.encode(), b"\r\n" + dialect.delimiter.encode()
-    for found in re.finditer(re.escape(b" " + quote), text):
-        left = found.start()
-        while left >= 0 and text[left] == 0x20:
-            left -= 1
-        before = text[left : left + 1] if left >= 0 else b""
-        if before == quote or ((not before or before in edges) and found.start() - left > 1):
-            return True
-    return False
+    return replace(part, rows=rows) if rows == records - dialect.header else None
 
 
 def _broken(part: _Part, dialect: Dialect, session: Session, path: Path, rejects: Spool) -> _Part:

@@ -185,9 +185,8 @@ class SqliteReading:
         with refusals(self._config), pq.ParquetWriter(path, _REJECTS) as writer:
             cursor = self._connection.execute(f"SELECT {', '.join([*named, '*'])} FROM {quoted(table)} WHERE NOT ({good})")
             while rows := cursor.fetchmany(1_000):
-                origins = [
-                    f"{table} {'rowid' if rowid else 'key'} {', '.join(_shown(value) for value in row[: len(named)])}" for row in rows
-                ]
+                places = [", ".join(_shown(value) for value in row[: len(named)]) for row in rows]
+                origins = [f"{table} {'rowid' if rowid else 'key'} {place}" if place else table for place in places]
                 raws = [b"\t".join(raw(value) for value in row[len(named) :]) for row in rows]
                 reasons = [f"text that is not UTF-8, in {' or '.join(broken)}"] * len(rows)
                 writer.write_table(pa.table({"origin": origins, "raw": raws, "reason": reasons}, schema=_REJECTS))
