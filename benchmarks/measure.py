@@ -136,5 +136,5 @@ def tpch(scale: int = 1) -> Path:
     directory = DATA / f"tpch-sf{scale}"
     if not (directory / "lineitem.parquet").exists():
         tool = Path(sys.executable).with_name("tpchgen-cli")
-        subprocess.run([str(tool), "-s", str(scale), "--format=parquet", f"--output-dir={directory}"], check=True)
+        subprocess.run([str(tool), "parquet", "-s", str(scale), f"--output-dir={directory}"], check=True)
     return directory

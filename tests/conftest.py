@@ -15,7 +15,7 @@ Server = TypeVar("Server")
 # It is tested as its users would: installed as a wheel (e2e/test_plugin.py).
 collect_ignore = ["plugin"]
 
-pytest.register_assert_rewrite("limnos.testing.source")
+pytest.register_assert_rewrite("limnos.testing.source", "limnos.testing.rule")
 
 
 @contextmanager

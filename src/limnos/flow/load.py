@@ -17,7 +17,7 @@ from limnos.flow.parts import Parts
 from limnos.flow.resolve import Settled, meet_drift, references, settle
 from limnos.flow.sourcing import Candidate, config_of, targets
 from limnos.ledger.events import Mark
-from limnos.model.casts import names
+from limnos.model.casts import Casts, names
 from limnos.model.contract import Contract
 from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
 from limnos.model.extract import Extract
@@ -26,7 +26,7 @@ from limnos.model.position import Position
 from limnos.model.run import TableResult, TableStatus
 from limnos.ports import Capability, Reading, Session, Staged, Subject
 from limnos.quality import audit as auditing
-from limnos.quality import quarantine
+from limnos.quality import fit, quarantine
 from limnos.quality.rules import build_all
 from limnos.quality.score import score
 from limnos.tables.entries import QUARANTINE
@@ -210,7 +210,12 @@ class _Loading:
             f"({session.relation(relation, positions=True)})", landed.rows, datetime.now(UTC), self._parents(session, contract)
         )
         found = auditing.audit(session, rules, subject, landed.files)
-        self._step("table.audit", f"{len(found.verdicts)} rules")
+        verdicts = (
+            *fit.well_formed(extract.read, extract.rejected),
+            *fit.verdicts(session, Casts.of(extract.schema, contract), landed.files, set_aside.FAILED if landed.failed else ""),
+            *found.verdicts,
+        )
+        self._step("table.audit", f"{len(verdicts)} rules")
         quarantined = extract.rejected + landed.failed + found.bad
         result = TableResult(
             self._table,
@@ -218,11 +223,11 @@ class _Loading:
             read=extract.read,
             quarantined=quarantined,
             written=landed.rows - found.bad,
-            score=score(found.verdicts),
-            verdicts=found.verdicts,
+            score=score(verdicts),
+            verdicts=verdicts,
             notes=settled.notes,
         )
-        if any(verdict.holds for verdict in found.verdicts):
+        if any(verdict.holds for verdict in verdicts):
             return Load(replace(result, written=0, quarantined=0))
         entries = self._set_aside(session, extract, contract, relation, failed=landed.failed, bad=found.bad)
         files = self._without_bad(session, contract, layout, landed.files, found.bad)

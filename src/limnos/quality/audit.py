@@ -77,13 +77,14 @@ class _Work:
         rule = self.rules[index]
         return isinstance(rule, ForeignKey) and rule.own
 
+    def _proven(self, rule: Rule) -> bool:
+        return sum(file.rows for file in self.files) == self.subject.rows and rule.proven(self.files)
+
     def _prove(self) -> None:
-        rows = sum(file.rows for file in self.files)
-        if rows != self.subject.rows:
-            return
+        rows = self.subject.rows
         for index in self._open(RuleShape.ROW):
             rule = self.rules[index]
-            if rule.proven(self.files):
+            if self._proven(rule):
                 nulls = sum(file.null_counts[rule.spec.columns[0]] for file in self.files) if rule.kind != "not_null" else 0
                 self._conclude(index, rows - nulls, rows - nulls, Proof.STATISTICS)
 
@@ -207,7 +208,7 @@ class _Work:
     def _judge_table(self, bad: int) -> None:
         kept = replace(self.subject, rows=self.subject.rows - bad, relation=self._remaining()) if bad else self.subject
         for index in self._open(RuleShape.TABLE):
-            proof = Proof.STATISTICS if not bad and self.rules[index].proven(self.files) else Proof.SCAN
+            proof = Proof.STATISTICS if not bad and self._proven(self.rules[index]) else Proof.SCAN
             with self._attempt(index):
                 found = self.session.run(self.rules[index].measure(kept)).to_pylist()[0]
                 self._conclude(index, found["numerator"], found["denominator"], proof, found["detail"])

@@ -73,7 +73,8 @@ def of_bad_rows(relation: str, bad_table: str, contract: Contract, stamp: Stamp,
     """
     place = origin or "''"
     marked = f"JOIN {quoted(bad_table)} AS bad ON one._file = bad._file AND one._row = bad._row"
-    body = f"SELECT {place} AS origin, {place} AS place, coalesce({row}, {_row(contract.schema)}) AS row, NULL::BLOB AS raw, bad.reasons AS reasons"
+    text = f"coalesce({row}, {_row(contract.schema)})"
+    body = f"SELECT {place} AS origin, {place} AS place, {text} AS row, NULL::BLOB AS raw, bad.reasons AS reasons"
     return _entries(f"{body} FROM {relation} AS one {marked}", stamp)
 
 

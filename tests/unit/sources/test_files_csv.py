@@ -167,7 +167,9 @@ def test_a_column_renamed_between_files_is_drift_that_names_both(files) -> None:
     assert "1.csv" in raised.value.expected
 
 
-@pytest.mark.parametrize(("second", "lacking"), [("id\n1\n", "2.csv has no column price"), ("id,price,more\n1,2,3\n", "1.csv has no column more")])
+@pytest.mark.parametrize(
+    ("second", "lacking"), [("id\n1\n", "2.csv has no column price"), ("id,price,more\n1,2,3\n", "1.csv has no column more")]
+)
 def test_a_column_dropped_or_added_between_files_is_drift(files, second: str, lacking: str) -> None:
     files.write("1.csv", "id,price\n1,2\n")
     files.write("2.csv", second)
@@ -244,9 +246,11 @@ def test_a_record_too_long_for_the_engine_is_read_all_the_same(csv_of) -> None:
 
 
 def test_a_line_beyond_all_bounds_is_rejected_in_pieces(csv_of) -> None:
-    with csv_of("a,b\n1,2\n" + "x" * 20_000_000 + "\n3,4\n") as opened:
+    with csv_of("a,b\n1,2\n" + "x" * 40_000_000 + "\n3,4\n") as opened:
         assert [row["a"] for row in opened.rows] == ["1", "3"]
-        assert [(origin, len(raw)) for origin, raw, _ in opened.rejects] == [("t.csv:3", 16_777_216), ("t.csv:3", 3_222_785)]
+        assert {origin for origin, _, _ in opened.rejects} == {"t.csv:3"}
+        assert max(len(raw) for _, raw, _ in opened.rejects) <= 21_000_000
+        assert b"".join(raw for _, raw, _ in opened.rejects) == b"x" * 40_000_000 + b"\n"
         assert opened.origins([1]) == ["t.csv:4"]
 
 

@@ -36,8 +36,8 @@ _AMBIGUOUS = frozenset({"system", "temp", "memory"})
 class DuckEngine:
     """Run SQL with DuckDB, in this process.
 
-    `s3` takes the options of `StorageConfig` for object storage. A query runs in a database instance that can open the files its principal was
-    allowed to read and nothing else, and whose settings cannot be changed.
+    `s3` takes the options of `StorageConfig` for object storage. A query runs in a database instance that can open the files its principal
+    was allowed to read and nothing else, and whose settings cannot be changed.
     """
 
     name: ClassVar[str] = "duckdb"

@@ -97,7 +97,7 @@ def whole_table(declaration: Declaration) -> RuleSpec:
 def unknown_kind(spec: RuleSpec, contract: Contract, known: Collection[str]) -> RuleInvalid:
     """Word a kind of rule that does not exist."""
     found = Declaration(spec, contract).invalid(f"No rule is called {spec.kind}", spec.kind, _near(spec.kind, known))
-    found.hint = "limnos explain rules"
+    found.hint = "limnos explain project"
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, islice
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from limnos.errors import LimnosError, MalformedFile, SchemaDrift, UnknownName
+from limnos.errors import LimnosError, MalformedFile, SchemaDrift
 from limnos.model.names import literal, quoted
 from limnos.ports import Session
 from limnos.sources.files.broken_csv import Kind, Record, records
@@ -96,17 +97,20 @@ def _malformed(subject: str, what: str, seen: str, expected: str) -> MalformedFi
 
 
 def _same_columns(files: Sequence[File], heads: Sequence[tuple[str, ...]]) -> None:
-    every = {name: file for file, head in zip(reversed(files), reversed(heads), strict=True) for name in head}
+    first: dict[str, File] = {}
     for file, head in zip(files, heads, strict=True):
-        for name, other in every.items():
+        for name in head:
+            first.setdefault(name, file)
+    for name, other in first.items():
+        for file, head in zip(files, heads, strict=True):
             if name not in head:
-                near = UnknownName.among("column", name, [own for own in head if own not in heads[0]] or head, hint="").expected
+                near = difflib.get_close_matches(name, [own for own in head if own not in heads[0]], n=1)
                 raise SchemaDrift(
                     f"{file.name} has no column {name}",
                     subject=file.name,
-                    seen=near,
+                    seen=f"{near[0]} (is this the column, renamed?)" if near else ", ".join(head),
                     expected=f"{name}, as in {other.name}",
-                    hint="rename the column in the file, or give the files with other columns a table of their own in limnos.yml",
+                    hint="name the column alike in all files, or give those with other columns a table of their own in limnos.yml",
                 )
 
 

@@ -131,7 +131,7 @@ def _dialect(config: SourceConfig, table: SourceTable | None) -> Dialect:
 
 
 def _format(declared: str, path: str, subject: str) -> Format:
-    name = PurePosixPath(path)
+    name = PurePosixPath(path.rstrip("*"))
     ending = (name.with_suffix("") if name.suffix.lower() in _COMPRESSIONS else name).suffix.lower()
     try:
         return Format(declared) if declared else _ENDINGS[ending]

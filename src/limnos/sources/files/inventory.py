@@ -156,21 +156,22 @@ def verify(files: Sequence[File], root: Path, session: Session) -> None:
             )
 
 
+def opened(file: File, session: Session) -> pa.NativeFile:
+    """Open the bytes of a file; a remote object is held in memory as a whole."""
+    if file.remote:
+        return pa.BufferReader(session.run(f"SELECT content FROM read_blob({file.sql})").column(0)[0].as_py())
+    return pa.OSFile(file.path, "rb")
+
+
 def chunks(file: File, session: Session, compression: str = "none") -> Iterator[bytes]:
     """Read the bytes of a file, decompressed, in pieces of 4 MB; the checksums inside gzip and zstd are verified.
-
-    A remote object is held in memory as a whole.
 
     Raises:
         MalformedFile: If the compressed stream is cut off or damaged.
         SourceChanged: If the file vanished.
     """
     try:
-        if file.remote:
-            content = session.run(f"SELECT content FROM read_blob({file.sql})").column(0)[0].as_py()
-            raw: pa.NativeFile = pa.BufferReader(content)
-        else:
-            raw = pa.OSFile(file.path, "rb")
+        raw = opened(file, session)
         with raw, raw if compression == "none" else pa.CompressedInputStream(raw, "zstd" if compression == "zstd" else "gzip") as stream:
             while piece := stream.read(CHUNK_BYTES):
                 yield piece

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from limnos.errors import LimnosError, MalformedFile, ProjectInvalid, SchemaDrift, Unsupported
 from limnos.model.names import quoted
 from limnos.model.types import canonical, sql_type, type_name
 from limnos.ports import Session
 from limnos.sources.files.contents import Contents
-from limnos.sources.files.inventory import File
+from limnos.sources.files.inventory import File, opened
+
+_NANOSECONDS = re.compile(r"^time(stamp|64)\[ns")
 
 
 def contents(files: Sequence[File], session: Session) -> Contents:
@@ -22,7 +26,7 @@ def contents(files: Sequence[File], session: Session) -> Contents:
     Raises:
         MalformedFile: If a file is not a whole Parquet file.
         SchemaDrift: If a column has types that no common type holds without loss.
-        Unsupported: If a column has a type that Iceberg has not.
+        Unsupported: If a column has a type that Iceberg has not, or nanoseconds that would be cut.
     """
     counts = _counts(files, session)
     ends = list(accumulate(counts))
@@ -30,6 +34,9 @@ def contents(files: Sequence[File], session: Session) -> Contents:
     shapes = _shapes(files, session)
     for file in shapes.values():
         _merge(columns, file, _schema(file, session), next(iter(shapes.values())))
+    if any(pa.types.is_temporal(kind) for kind in columns.values()):
+        for file in files:
+            _refuse_cut(file, columns, session)
     paths = ", ".join(file.sql for file in files)
     relation = f"read_parquet([{paths}], union_by_name = {str(len(shapes) > 1).lower()}, hive_partitioning = false)"
     schema = pa.schema([(name, kind if _finer(kind) else canonical(kind)) for name, kind in columns.items()])
@@ -143,3 +150,21 @@ def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
 def _finer(kind: pa.DataType) -> bool:
     """Tell whether a type has nanoseconds: its values go on as they are, so that nothing is cut unseen."""
     return kind == pa.time64("ns") or (pa.types.is_timestamp(kind) and kind.unit == "ns" and kind.tz is None)
+
+
+def _refuse_cut(file: File, columns: Mapping[str, pa.DataType], session: Session) -> None:
+    """Make sure that no time has nanoseconds which the engine would cut: it keeps them only in timestamps without a zone."""
+    with opened(file, session) as raw, pq.ParquetFile(raw) as parquet:
+        cut = [field.name for field in parquet.schema_arrow if _NANOSECONDS.search(str(field.type)) and not _finer(columns[field.name])]
+        for batch in parquet.iter_batches(columns=cut) if cut else ():
+            for name, values in zip(batch.schema.names, batch.columns, strict=True):
+                try:
+                    values.cast(canonical(values.type))
+                except pa.ArrowInvalid as error:
+                    raise Unsupported(
+                        f"Column {name} has nanoseconds that would be cut",
+                        subject=file.name,
+                        seen=str(error),
+                        expected="times with microseconds at most",
+                        hint="write the column in microseconds, or as text",
+                    ) from error
