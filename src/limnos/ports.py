@@ -1,7 +1,7 @@
 """Every seam of Limnos as a Protocol; read this file first.
 
 The way in is `Source` -> `Extract` -> `Session.write` -> `Rule` -> `Catalog.publish`; the way out is `Policy` -> `Engine.query` -> `Sink`;
-each arrow leaves an `Event` in the `Ledger`. A capability is declared and tested both ways: declared means it works,
+each arrow leaves an `Event` in the ledger. A capability is declared and tested both ways: declared means it works,
 undeclared raises `Unsupported`.
 """
 
@@ -9,23 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from limnos.model.contract import Contract, RuleSpec
-from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
+from limnos.model.data import Layout, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.decision import Action, Decision, Principal
-from limnos.model.event import Event
 from limnos.model.extract import Extract
 from limnos.model.names import TableName
 from limnos.model.position import Position
-from limnos.model.project import Option, SourceConfig
+from limnos.model.project import Capability, Option, SourceConfig
 from limnos.model.run import Finding, Step
+from limnos.model.subject import RuleShape, Subject
 from limnos.model.verdict import Dimension
+
+__all__ = [
+    "Capability",
+    "Catalog",
+    "Engine",
+    "Observer",
+    "Policy",
+    "Reading",
+    "Rule",
+    "RuleShape",
+    "Session",
+    "Sink",
+    "Source",
+    "Staged",
+    "Subject",
+    "Transaction",
+]
 
 Observer = Callable[[Step], None]
 """Told each step boundary that a verb passes."""
@@ -91,13 +106,6 @@ class Engine(Protocol):
         ...
 
 
-class Capability(StrEnum):
-    """Name what a source may be able to do beyond a full read."""
-
-    FINGERPRINT = "fingerprint"
-    KEYS = "keys"
-
-
 class Reading(Protocol):
     """Read a source at one point in time: everything it gives belongs together."""
 
@@ -157,27 +165,6 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Give a set rule what it judges: `relation` is an SQL relation with the contract's columns and `_file VARCHAR, _row BIGINT`.
-
-    `parents` maps a referenced table to an SQL relation of its version in this run; `rows` and `now` (UTC) serve table rules.
-    """
-
-    relation: str
-    rows: int
-    now: datetime
-    parents: Mapping[TableName, str] = field(default_factory=dict[TableName, str])
-
-
-class RuleShape(StrEnum):
-    """Say what a rule judges: each row by itself, rows among each other or against another table, or the table as a whole."""
-
-    ROW = "row"
-    SET = "set"
-    TABLE = "table"
-
-
 @runtime_checkable
 class Rule(Protocol):
     """Judge a table. One file in `quality/rules/`, with a naive oracle and a documented page.
@@ -234,28 +221,20 @@ class Rule(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """Hold a table version that no reader sees yet; only the catalog that made it looks inside `handle`."""
-
-    table: TableName
-    relation: Relation
-    snapshot: Snapshot
-    handle: object
-
-
 class Transaction(Protocol):
     """Share one database transaction of the state database between catalog and ledger; `connection` is SQLAlchemy's."""
 
     @property
-    def connection(self) -> Any: ...  # noqa: ANN401 the type belongs to a driver, which this room does not import
+    def connection(self) -> Any:  # noqa: ANN401 the type belongs to a driver, which this room does not import
+        """The open connection."""
+        ...
 
 
 @runtime_checkable
 class Catalog(Protocol):
     """Keep the published versions of tables.
 
-    Suite: `limnos.testing.catalog`: staged is invisible; publish is atomic and idempotent; of two publishers one wins and the other is told;
+    Suite: `limnos.testing.catalog`: staged is invisible; publish is atomic and idempotent; of two publishers one wins, the other is told;
     history is immutable.
     """
 
@@ -272,7 +251,7 @@ class Catalog(Protocol):
         ...
 
     def layout(self, contract: Contract, run_id: str, *, replace: bool) -> Layout:
-        """Say where and how the files of a new version are to be written, as `stage` will be called; changes nothing that a reader sees.
+        """Say where and how the files of a new version are to be written, as `stage` will be called; no reader sees a change.
 
         Raises:
             SchemaDrift: If the published columns cannot become the contract's.
@@ -305,33 +284,6 @@ class Catalog(Protocol):
         Raises:
             StorageFailed: If the storage refuses.
         """
-        ...
-
-
-@runtime_checkable
-class Ledger(Protocol):
-    """Append events, and read them back; the chain shows tampering."""
-
-    def begin(self) -> AbstractContextManager[Transaction]:
-        """Open one transaction of the state database; leaving it without an error commits."""
-        ...
-
-    def append(
-        self, action: str, subject: str, payload: Mapping[str, object], *, run_id: str = "", transaction: Transaction | None = None
-    ) -> Event:
-        """Add an event to the end of the chain, in `transaction` or in one of its own."""
-        ...
-
-    def events(self, *, action: str | None = None, run_id: str | None = None) -> Iterable[Event]:
-        """Read events in order."""
-        ...
-
-    def positions(self) -> Mapping[TableName, Position]:
-        """Give the position of each table as of its last published version."""
-        ...
-
-    def set_position(self, table: TableName, position: Position, transaction: Transaction) -> None:
-        """Record how far a table's source was read, together with its publishing."""
         ...
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,20 @@ def test_no_byte_is_lost_whatever_the_bytes_and_however_they_come(
     for record in found:
         assert record.line == lines
         lines += len(record.raw.splitlines())
+
+
+@given(st.one_of(wild, nearly), st.integers(1, 4), nulls, st.integers(1, 30))
+def test_rows_that_come_in_runs_are_the_rows_that_come_one_by_one(
+    content: bytes, width: int, null_values: tuple[str, ...], size: int
+) -> None:
+    plain = replace(dialect(null_values), header=False)
+    single: list[Record] = []
+    for record in records(cut(content, size), plain, width, runs=True):
+        lines = record.raw.splitlines(keepends=True) if record.rows > 1 else [record.raw]
+        single += [record._replace(raw=raw, line=record.line + at, rows=1) for at, raw in enumerate(lines)]
+    expected = list(records([content], plain, width))
+    assert [record._replace(fields=()) for record in single] == [record._replace(fields=()) for record in expected]
+    assert all(not one.fields or one.fields == other.fields for one, other in zip(single, expected, strict=True))
 
 
 @given(

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from limnos.errors import LedgerBroken
-from limnos.ledger.state import State, StateTransaction, dispositions, events, positions
+from limnos.ledger.state import State, StateTransaction, dispositions, events, head, positions
 from limnos.model.contract import RuleSpec
 from limnos.model.event import GENESIS, Event
 from limnos.model.names import TableName
@@ -67,16 +67,18 @@ class StateLedger:
             with self.begin() as own:
                 return self.append(action, subject, payload, run_id=run_id, transaction=own)
         connection: Connection = transaction.connection
-        last = connection.execute(sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)).first()
+        last = connection.execute(sa.select(head)).first()
+        if last is None:
+            raise _broken("the end of the chain", "no last event", "one")
         event = Event(
-            seq=last.seq + 1 if last else 1,
+            seq=last.seq + 1,
             at=datetime.now(UTC),
             actor=self._actor,
             action=action,
             subject=subject,
             run_id=run_id,
             payload=json.loads(json.dumps(payload)),
-            previous=last.hash if last else GENESIS,
+            previous=last.hash,
         )
         connection.execute(
             events.insert().values(
@@ -91,6 +93,7 @@ class StateLedger:
                 hash=event.hash,
             )
         )
+        connection.execute(head.update().values(seq=event.seq, hash=event.hash))
         return event
 
     def events(self, *, action: str | None = None, run_id: str | None = None) -> Iterator[Event]:
@@ -122,14 +125,16 @@ class StateLedger:
             for row in connection.execute(sa.select(events).order_by(events.c.seq)):
                 event, seq = _event(row), seq + 1
                 if event.seq != seq or event.previous != previous or event.hash != row.hash:
-                    raise LedgerBroken(
-                        "The event chain does not verify",
-                        subject=f"event {event.seq}",
-                        seen=f"seq {event.seq}, previous {event.previous[:12]}, hash {event.hash[:12]}",
-                        expected=f"seq {seq}, previous {previous[:12]}, hash {row.hash[:12]}",
-                        hint="compare the state database with a backup from before this event",
+                    raise _broken(
+                        f"event {event.seq}",
+                        f"seq {event.seq}, previous {event.previous[:12]}, hash {event.hash[:12]}",
+                        f"seq {seq}, previous {previous[:12]}, hash {row.hash[:12]}",
                     )
                 previous = event.hash
+            last = connection.execute(sa.select(head)).first()
+        if last is None or (last.seq, last.hash) != (seq, previous):
+            expected = f"seq {last.seq}, hash {last.hash[:12]}" if last else "a record of the last event"
+            raise _broken("the end of the chain", f"seq {seq}, hash {previous[:12]}", expected)
         return seq
 
     def marks(self) -> Mapping[TableName, Mark]:
@@ -151,6 +156,10 @@ class StateLedger:
     def positions(self) -> Mapping[TableName, Position]:
         """Give the position of each table as of its last published version."""
         return {table: mark.position for table, mark in self.marks().items() if mark.position}
+
+    def set_position(self, table: TableName, position: Position, transaction: Transaction) -> None:
+        """Record how far a table's source was read, where nothing else of its load is to be remembered."""
+        self.set_mark(table, Mark(position, run_id="", basis="", read=0, quarantined=0), transaction)
 
     def set_mark(self, table: TableName, mark: Mark, transaction: Transaction) -> None:
         """Remember a table's load, together with its publishing."""
@@ -200,13 +209,26 @@ class StateLedger:
 
 def _event(row: sa.Row[tuple[object, ...]]) -> Event:
     said = row._mapping  # noqa: SLF001 SQLAlchemy's documented name for access by column name
-    return Event(
-        seq=said["seq"],
-        at=datetime.fromisoformat(said["at"]),
-        actor=said["actor"],
-        action=said["action"],
-        subject=said["subject"],
-        run_id=said["run_id"],
-        payload=json.loads(said["payload"]),
-        previous=said["previous"],
+    try:
+        return Event(
+            seq=said["seq"],
+            at=datetime.fromisoformat(said["at"]),
+            actor=said["actor"],
+            action=said["action"],
+            subject=said["subject"],
+            run_id=said["run_id"],
+            payload=json.loads(said["payload"]),
+            previous=said["previous"],
+        )
+    except (TypeError, ValueError) as error:
+        raise _broken(f"event {said['seq']}", str(error), "what Limnos wrote") from error
+
+
+def _broken(subject: str, seen: str, expected: str) -> LedgerBroken:
+    return LedgerBroken(
+        "The event chain does not verify",
+        subject=subject,
+        seen=seen,
+        expected=expected,
+        hint="compare the state database with a backup from before this event",
     )

@@ -88,7 +88,7 @@ def _in_progress(said: str, subject: str) -> RunInProgress:
 @contextmanager
 def _advisory_lock(state: State, wait_s: float) -> Iterator[None]:
     deadline = time.monotonic() + wait_s
-    with state.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with state.engine.connect().execution_options(isolation_level="AUTOCOMMIT", limnos_reads=True) as connection:
         while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_ADVISORY_KEY))).scalar():
             if time.monotonic() >= deadline:
                 raise _in_progress("{}", state.shown)

@@ -11,11 +11,13 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 
-from limnos.errors import StateCorrupt, StorageFailed, WorldError
+from limnos.errors import ProjectInvalid, StateCorrupt, StorageFailed, WorldError
+from limnos.model.event import GENESIS
 from limnos.model.secret import Secret
 
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_MS = 30_000
+_WRITE_LOCK_KEY = 0x4C494D57  # "LIMW"
 
 metadata = sa.MetaData()
 
@@ -33,6 +35,13 @@ events = sa.Table(
     sa.Column("previous", sa.String(64), nullable=False),
     sa.Column("hash", sa.String(64), nullable=False, unique=True),
 )
+head = sa.Table(
+    "limnos_head",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+"""One row, the last event: a chain alone does not show that its end was cut off."""
 positions = sa.Table(
     "limnos_positions",
     metadata,
@@ -69,16 +78,26 @@ class State:
     """Open the state database, SQLite or PostgreSQL, and lay its tables down on first use.
 
     Raises:
+        ProjectInvalid: If the address cannot be read.
         StateCorrupt: If the database is damaged, or was made by a newer Limnos.
-        StorageFailed: If its directory cannot be written.
+        StorageFailed: If it does not answer, or its directory cannot be written.
     """
 
     def __init__(self, url: Secret) -> None:
         self._url = url
-        parsed = make_url(url.reveal())
+        parsed = _parsed(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.path = Path(parsed.database) if self.is_sqlite and parsed.database else None
-        self.engine = _sqlite_engine(parsed, self.path) if self.is_sqlite else sa.create_engine(parsed, pool_pre_ping=True)
+        self.engine = _sqlite_engine(parsed, self.path) if self.is_sqlite else _postgres_engine(parsed)
+
+        # The catalog works on the same engine and knows nothing of this class: its errors become ours at the engine.
+        @sa.event.listens_for(self.engine, "handle_error")
+        def _failed(context: sa.engine.ExceptionContext) -> WorldError | None:
+            error = context.sqlalchemy_exception
+            if context.is_pre_ping or isinstance(error, sa.exc.IntegrityError):
+                return None
+            return self._ours(error) if isinstance(error, sa.exc.DBAPIError) else None
+
         with self._translated():
             self._migrate()
 
@@ -89,14 +108,15 @@ class State:
 
     @contextmanager
     def begin(self) -> Iterator[StateTransaction]:
-        """Open one transaction that writes; leaving it without an error commits, with one rolls back."""
+        """Open one transaction that writes, alone; leaving it without an error commits, with one rolls back."""
         with self._translated(), self.engine.begin() as connection:
             yield StateTransaction(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a connection that only reads, at one point in time for the statements of one call."""
-        with self._translated(), self.engine.connect().execution_options(limnos_reads=True) as connection:
+        options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._translated(), self.engine.connect().execution_options(limnos_reads=True, **options) as connection:
             yield connection
 
     def _migrate(self) -> None:
@@ -105,6 +125,7 @@ class State:
             found = connection.execute(sa.select(sa.func.max(schema_versions.c.version))).scalar()
             if found is None:
                 connection.execute(schema_versions.insert().values(version=SCHEMA_VERSION))
+                connection.execute(head.insert().values(seq=0, hash=GENESIS))
             elif found > SCHEMA_VERSION:
                 raise StateCorrupt(
                     "The state database was made by a newer Limnos",
@@ -145,6 +166,33 @@ class State:
         return StorageFailed(
             "The state database does not answer", subject=self.shown, seen=seen, expected="a reachable database", hint="limnos doctor"
         )
+
+
+def _parsed(url: Secret) -> sa.engine.URL:
+    try:
+        return make_url(url.reveal())
+    except (sa.exc.ArgumentError, ValueError):
+        # The cause is left out: it quotes the address, password and all.
+        raise ProjectInvalid(
+            "The address of the state database cannot be read",
+            subject="state",
+            seen=str(url),
+            expected="postgresql://user:password@host:port/database, special characters written as %XX",
+            hint="change state: in limnos.yml",
+        ) from None
+
+
+def _postgres_engine(url: sa.engine.URL) -> Engine:
+    engine = sa.create_engine(url, pool_pre_ping=True)
+
+    # As in SQLite, one transaction writes at a time: two that append to the chain would both follow the same event.
+    @sa.event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        if not connection.get_execution_options().get("limnos_reads", False):
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_BUSY_TIMEOUT_MS}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK_KEY})")
+
+    return engine
 
 
 def _sqlite_engine(url: sa.engine.URL, path: Path | None) -> Engine:

@@ -64,3 +64,13 @@ class Snapshot:
     run_id: str
     digest: str = ""
     metadata_location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Hold a table version that no reader sees yet; only the catalog that made it looks inside `handle`."""
+
+    table: TableName
+    relation: Relation
+    snapshot: Snapshot
+    handle: object

@@ -30,6 +30,13 @@ class Option:
     description: str = ""
 
 
+class Capability(StrEnum):
+    """Name what a source may be able to do beyond a full read."""
+
+    FINGERPRINT = "fingerprint"
+    KEYS = "keys"
+
+
 class Mode(StrEnum):
     """Say how a table is read; other modes come with the sources that can."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -55,8 +55,10 @@ class LakeCatalog:
         return self._relations[snapshot.metadata_location]
 
     def history(self, table: TableName) -> tuple[Snapshot, ...]:
-        """List the published versions of a table, oldest first."""
-        return tuple(versions.history(self._engine, table))
+        """List the published versions of a table, oldest first; of those by other writers, only the current one is known."""
+        _, foreign = versions.current(self._engine)
+        strange = [self._iceberg.describe(table, pointer.new) for pointer in foreign if pointer.table == table]
+        return (*versions.history(self._engine, table), *strange)
 
     def layout(self, contract: Contract, run_id: str, *, replace: bool) -> Layout:
         """Say where and how the files of a new version are to be written; changes nothing that a reader sees."""
@@ -69,15 +71,17 @@ class LakeCatalog:
     def publish(self, staged: Sequence[Staged], transaction: StateTransaction) -> tuple[Snapshot, ...]:
         """Move the pointers of all these tables inside `transaction`; publishing the same again changes nothing."""
         connection: Connection = transaction.connection
-        at = datetime.now(UTC)
+        at = versions.instant(connection)
         published: list[Snapshot] = []
         for one in staged:
             if not isinstance(one.handle, Pointer):
                 raise TypeError("staged by another catalog")
-            if versions.pointer_of(connection, one.table) != one.handle.new:
+            snapshot = versions.recorded(connection, one.handle.new)
+            if snapshot is None:
+                snapshot = replace(one.snapshot, at=at)
                 versions.move(connection, one.handle)
-                versions.record(connection, one.snapshot, at)
-            published.append(replace(one.snapshot, at=at))
+                versions.record(connection, snapshot)
+            published.append(snapshot)
         return tuple(published)
 
     def delete(self, files: Sequence[WrittenFile]) -> None:
@@ -86,13 +90,12 @@ class LakeCatalog:
 
     def discard(self, run_id: str) -> int:
         """Delete every file that a run wrote and did not publish; gives how many."""
-        published = versions.tables_published_by(self._engine, run_id)
         run = str(uuid.uuid5(uuid.NAMESPACE_URL, run_id))
-        kept = {f"{self._storage.uri}/{table.namespace}/{table.name}/" for table in published}
+        kept = {uri for snapshot in versions.published_by(self._engine, run_id) for uri in self._iceberg.files(snapshot)}
         stray = [
             uri
             for uri in self._storage.files_below(self._storage.uri)
-            if (f"/data/{run_id}/" in uri or (run in uri and "/metadata/" in uri)) and not any(uri.startswith(root) for root in kept)
+            if (f"/data/{run_id}/" in uri or (run in uri and "/metadata/" in uri)) and uri not in kept
         ]
         count = self._storage.delete(stray)
         for directory in {uri[: uri.index(f"/data/{run_id}/")] + f"/data/{run_id}" for uri in stray if f"/data/{run_id}/" in uri}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -75,14 +75,16 @@ class Iceberg:
         """Describe a version that another writer published."""
         loaded = self._load(location)
         current = loaded.metadata.current_snapshot()
-        rows = sum(task.file.record_count for task in loaded.scan().plan_files())
+        with self._storage.told("read", location):
+            rows = sum(task.file.record_count for task in loaded.scan().plan_files())
         at = datetime.fromtimestamp(current.timestamp_ms / 1000, UTC) if current else datetime.fromtimestamp(0, UTC)
         return Snapshot(table, current.snapshot_id if current else 0, rows, at, run_id="", metadata_location=location)
 
     def relation(self, snapshot: Snapshot) -> Relation:
         """Say how to read a published version."""
         table = self._load(snapshot.metadata_location)
-        tasks = list(table.scan().plan_files())
+        with self._storage.told("read", snapshot.metadata_location):
+            tasks = list(table.scan().plan_files())
         return Relation(
             table=snapshot.table,
             schema=arrow_schema(table.schema()),
@@ -91,8 +93,21 @@ class Iceberg:
             deletes=tuple(sorted({delete.file_path for task in tasks for delete in task.delete_files})),
         )
 
+    def files(self, snapshot: Snapshot) -> Iterator[str]:
+        """Name every file that a published version consists of."""
+        table = self._load(snapshot.metadata_location)
+        yield snapshot.metadata_location
+        current = table.metadata.current_snapshot()
+        with self._storage.told("read", snapshot.metadata_location):
+            if current is not None:
+                yield current.manifest_list
+                for manifest in current.manifests(table.io):
+                    yield manifest.manifest_path
+                    yield from (entry.data_file.file_path for entry in manifest.fetch_manifest_entry(table.io))
+
     def _load(self, location: str) -> StaticTable:
-        return StaticTable.from_metadata(location, dict(self._storage.properties))
+        with self._storage.told("read", location):
+            return StaticTable.from_metadata(location, dict(self._storage.properties))
 
     def layout(self, contract: Contract, run_id: str, *, replace: bool) -> Layout:
         """Say where and how the files of a new version are to be written; changes nothing that a reader sees."""
@@ -108,7 +123,8 @@ class Iceberg:
     def _transaction(self, contract: Contract, *, replace: bool) -> Transaction:
         identifier = (contract.table.namespace, contract.table.name)
         try:
-            table = self._catalog.load_table(identifier)
+            with self._storage.told("read", f"{self._storage.uri}/{contract.table.namespace}/{contract.table.name}/metadata"):
+                table = self._catalog.load_table(identifier)
         except NoSuchTableError:
             schema = iceberg_schema(self._catalog, contract)
             return self._catalog.create_table_transaction(
@@ -134,6 +150,10 @@ class Iceberg:
 
     def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
         """Make a version of these files, instead of what is published (`replace`) or added to it; no reader sees it."""
+        with self._storage.told("write", f"{self._storage.uri}/{contract.table.namespace}/{contract.table.name}/metadata"):
+            return self._staged(contract, files, run_id, replace=replace)
+
+    def _staged(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
         transaction = self._open.pop((contract.table, run_id), None) or self._transaction(contract, replace=replace)
         self._catalog.run = uuid.uuid5(uuid.NAMESPACE_URL, run_id)
         metadata = transaction.table_metadata

@@ -19,8 +19,11 @@ from pyiceberg.types import DateType, PrimitiveType, TimestampType, TimestamptzT
 from limnos.errors import ProjectInvalid, Unsupported
 from limnos.model.contract import Contract, Partition
 from limnos.model.names import quoted
+from limnos.model.types import type_name
 
 _EPOCH = {"year": "DATE '1970-01-01'", "month": "DATE '1970-01-01'", "day": "DATE '1970-01-01'", "hour": "TIMESTAMP '1970-01-01'"}
+_IDENTITY = {"boolean", "int", "long", "string", "date", "uuid"}
+"""Types whose values survive as text between engine and manifest; a float's many zeros and NaNs do not, nor do bytes."""
 _PREFIX = "__limnos_partition_"
 
 
@@ -67,8 +70,10 @@ def _expression(partition: Partition, contract: Contract) -> str:
     kind = contract.column(partition.column).type
     column = quoted(partition.column)
     if partition.transform == "identity":
-        if pa.types.is_temporal(kind) and not pa.types.is_date(kind):
-            raise _unfit(partition, contract, "year, month, day or hour of a timestamp")
+        if type_name(kind) not in _IDENTITY and not pa.types.is_decimal(kind):
+            raise _unfit(
+                partition, contract, f"year, month, day or hour of a timestamp, or a column of type {', '.join(sorted(_IDENTITY))}"
+            )
         return f"datediff('day', DATE '1970-01-01', {column})" if pa.types.is_date(kind) else column
     if partition.transform in _EPOCH:
         if not (pa.types.is_timestamp(kind) or (pa.types.is_date(kind) and partition.transform != "hour")):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 from pyarrow import NativeFile, fs
 
@@ -38,53 +39,68 @@ class Storage:
             return {"warehouse": self.uri}
         said = self.config.options
         words = {"endpoint": "s3.endpoint", "region": "s3.region", "access_key": "s3.access-key-id", "secret_key": "s3.secret-access-key"}
-        return {"warehouse": self.uri} | {word: _revealed(said[name]) for name, word in words.items() if said.get(name)}
+        style = {"s3.force-virtual-addressing": "true"} if said.get("path_style") is False else {}
+        return {"warehouse": self.uri} | style | {word: _revealed(said[name]) for name, word in words.items() if said.get(name)}
+
+    @contextmanager
+    def told(self, verb: str, uri: str) -> Iterator[None]:
+        """Turn what the file system says of `uri` into an error of ours.
+
+        Raises:
+            StorageFailed: If the storage refuses.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise StorageFailed(
+                f"Cannot {verb} the lake's files",
+                subject=uri,
+                seen=self._scrubbed(str(error).splitlines()[0]),
+                expected="storage that answers and allows it",
+                hint="limnos doctor",
+            ) from error
+
+    def _scrubbed(self, text: str) -> str:
+        for value in self.config.options.values():
+            text = value.scrub(text) if isinstance(value, Secret) else text
+        return text
 
     def files_below(self, directory: str) -> Sequence[str]:
         """List every file below a directory, however deep; a directory that is not there has none."""
         selector = fs.FileSelector(self._path(directory), recursive=True, allow_not_found=True)
-        try:
+        with self.told("list", directory):
             found = self._files.get_file_info(selector)
-        except OSError as error:
-            raise self._failed("list", directory, error) from error
         return [self._uri(info.path) for info in found if info.type is fs.FileType.File]
 
     def open(self, uri: str) -> NativeFile:
         """Open a file for random reads; close it after use."""
-        try:
+        with self.told("read", uri):
             return self._files.open_input_file(self._path(uri))
-        except OSError as error:
-            raise self._failed("read", uri, error) from error
 
     def delete(self, uris: Sequence[str]) -> int:
-        """Delete files; gives how many."""
-        for uri in uris:
-            try:
-                self._files.delete_file(self._path(uri))
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise self._failed("delete", uri, error) from error
-        return len(uris)
+        """Delete files, one that is gone already as well; gives how many."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return sum(pool.map(self._delete, uris))
+
+    def _delete(self, uri: str) -> int:
+        with self.told("delete", uri), suppress(FileNotFoundError):
+            self._files.delete_file(self._path(uri))
+        return 1
 
     def delete_empty_directories(self, directory: str) -> None:
         """Delete a directory that holds no file; object stores have none."""
         if self.config.is_local and not self.files_below(directory):
-            try:
+            with self.told("delete", directory), suppress(FileNotFoundError):
                 self._files.delete_dir(self._path(directory))
-            except FileNotFoundError:
-                return
 
     def probe(self) -> str:
         """Write a small file below the root and delete it; gives what to tell."""
         uri = f"{self.uri}/.limnos-probe"
-        try:
+        with self.told("write", uri):
             if self.config.is_local:
                 self._files.create_dir(self._path(self.uri), recursive=True)
             with self._files.open_output_stream(self._path(uri)) as stream:
                 stream.write(b"limnos")
-        except OSError as error:
-            raise self._failed("write", uri, error) from error
         self.delete([uri])
         return f"{self.uri} can be written"
 
@@ -97,22 +113,10 @@ class Storage:
 
     def _sha256(self, uri: str) -> str:
         digest = hashlib.sha256()
-        try:
-            with self._files.open_input_stream(self._path(uri), buffer_size=0) as stream:
-                while block := stream.read(_READ_BYTES):
-                    digest.update(block)
-        except OSError as error:
-            raise self._failed("read", uri, error) from error
+        with self.told("read", uri), self._files.open_input_stream(self._path(uri), buffer_size=0) as stream:
+            while block := stream.read(_READ_BYTES):
+                digest.update(block)
         return digest.hexdigest()
-
-    def _failed(self, verb: str, uri: str, error: OSError) -> StorageFailed:
-        return StorageFailed(
-            f"Cannot {verb} the lake's files",
-            subject=uri,
-            seen=str(error).splitlines()[0],
-            expected="storage that answers and allows it",
-            hint="limnos doctor",
-        )
 
 
 def _revealed(value: object) -> str:
@@ -120,7 +124,7 @@ def _revealed(value: object) -> str:
 
 
 def _s3(options: Mapping[str, object]) -> fs.FileSystem:
-    endpoint = str(options.get("endpoint", ""))
+    endpoint = str(options.get("endpoint") or "").rstrip("/")
     scheme, _, host = endpoint.rpartition("://")
     return fs.S3FileSystem(
         endpoint_override=host or None,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from limnos.errors import PublishConflict
+from limnos.errors import ProjectInvalid, PublishConflict
 from limnos.model.data import Snapshot
 from limnos.model.names import TableName
 
@@ -80,18 +80,23 @@ def current(engine: Engine) -> tuple[Sequence[Snapshot], Sequence[Pointer]]:
     query = (
         sa.select(pointers.c.table_namespace, pointers.c.table_name, pointers.c.metadata_location.label("pointer"), versions)
         .select_from(join)
-        .where(pointers.c.catalog_name == CATALOG)
+        .where(pointers.c.catalog_name == CATALOG, sa.func.coalesce(pointers.c.iceberg_type, "TABLE") == "TABLE")
         .order_by(pointers.c.table_namespace, pointers.c.table_name)
     )
     with _reading(engine) as connection:
         rows = connection.execute(query).mappings().all()
     ours = [_snapshot(row) for row in rows if row["metadata_location"] is not None]
-    foreign = [
-        Pointer(TableName(row["table_namespace"], row["table_name"]), None, row["pointer"])
-        for row in rows
-        if row["metadata_location"] is None
-    ]
-    return ours, foreign
+    strange = [row for row in rows if row["metadata_location"] is None]
+    names = [_name(row["table_namespace"], row["table_name"]) for row in strange]
+    return ours, [Pointer(name, None, row["pointer"]) for name, row in zip(names, strange, strict=True) if name]
+
+
+def _name(namespace: str, name: str) -> TableName | None:
+    try:
+        return TableName(namespace, name)
+    except ProjectInvalid:
+        # Another writer may call its tables what it likes; one that cannot be named here cannot be read here.
+        return None
 
 
 def _is(table: TableName) -> tuple[sa.ColumnElement[bool], ...]:
@@ -168,15 +173,27 @@ def history(engine: Engine, table: TableName) -> Sequence[Snapshot]:
         return [_snapshot(row) for row in connection.execute(query).mappings()]
 
 
-def tables_published_by(engine: Engine, run_id: str) -> frozenset[TableName]:
-    """Name the tables that a run published."""
-    query = sa.select(versions.c.namespace, versions.c.name).where(versions.c.run_id == run_id)
+def published_by(engine: Engine, run_id: str) -> Sequence[Snapshot]:
+    """List the versions that a run published."""
     with _reading(engine) as connection:
-        return frozenset(TableName(row.namespace, row.name) for row in connection.execute(query))
+        return [_snapshot(row) for row in connection.execute(sa.select(versions).where(versions.c.run_id == run_id)).mappings()]
 
 
-def record(connection: Connection, snapshot: Snapshot, at: datetime) -> None:
-    """Record a version as published at an instant."""
+def recorded(connection: Connection, location: str) -> Snapshot | None:
+    """Give a version as it was published; None if it never was."""
+    row = connection.execute(sa.select(versions).where(versions.c.metadata_location == location)).mappings().first()
+    return _snapshot(row) if row else None
+
+
+def instant(connection: Connection) -> datetime:
+    """Give the instant to publish at: now, or just after the last one where the clock was set back, so that history stays in order."""
+    last = connection.execute(sa.select(sa.func.max(versions.c.published_at))).scalar()
+    now = datetime.now(UTC)
+    return max(now, datetime.fromisoformat(last) + timedelta(microseconds=1)) if last else now
+
+
+def record(connection: Connection, snapshot: Snapshot) -> None:
+    """Record a version as published."""
     connection.execute(
         versions.insert().values(
             metadata_location=snapshot.metadata_location,
@@ -186,7 +203,7 @@ def record(connection: Connection, snapshot: Snapshot, at: datetime) -> None:
             rows=snapshot.rows,
             digest=snapshot.digest,
             run_id=snapshot.run_id,
-            published_at=stamp(at),
+            published_at=stamp(snapshot.at),
         )
     )
 

@@ -59,10 +59,10 @@ RESULTS: tuple[tuple[str, Rows], ...] = (
     ("SELECT c.name, n FROM shop.customers c, LATERAL (SELECT count(*) AS n FROM shop.orders o WHERE o.customer = c.id) WHERE n = 1", [("Max", 1)]),
     ("SELECT sum(x) FROM (VALUES (9223372036854775807), (9223372036854775807)) AS v(x)", [(Decimal(18446744073709551614),)]),
     ("SELECT CASE WHEN id % 2 = 0 THEN 'even' ELSE 'odd' END AS k, count(*) FROM shop.orders GROUP BY k ORDER BY k", [("even", 3), ("odd", 3)]),
-    ("SELECT strftime(at, '%Y-%m-%d %H'), date_trunc('day', at) = at FROM shop.orders WHERE id = 1", [("2026-11-22 12", False)]),
+    ("SELECT strftime(placed, '%Y-%m-%d %H'), date_trunc('day', placed) = placed FROM shop.orders WHERE id = 1", [("2026-11-22 12", False)]),
     ("SELECT list_transform([1, 2], x -> x * 2), upper('a') || 'b', regexp_replace('abc', 'b', ''), greatest(1, 2)", [([2, 4], "Ab", "ac", 2)]),
     ("SELECT unnest(range(2)) ORDER BY 1", [(0,), (1,)]),
-    ("SELECT * EXCLUDE (at, amount) FROM shop.orders WHERE id = 1", [(1, 10)]),
+    ("SELECT * EXCLUDE (placed, amount) FROM shop.orders WHERE id = 1", [(1, 10)]),
     ("SELECT count(DISTINCT customer) FILTER (WHERE amount > 2), string_agg(id, ',' ORDER BY id) FROM shop.orders", [(4, "1,2,3,4,5,6")]),
 )
 """Queries over the orders and customers of this suite with the results that a person computed."""
@@ -180,8 +180,8 @@ class EngineSuite:
         try:
             shown = str(self.rows(engine, sql, shop.relations, shop.governed()))
         except RequestError as refused:
-            shown = refused.render().replace(sql, "")
-        assert not [secret for secret in (*SECRETS, str(tmp_path)) if secret in shown.replace(sql, "")]
+            shown = refused.render()
+        assert not [secret for secret in (*SECRETS, str(tmp_path)) if secret in shown and secret not in sql]
         assert _content(tmp_path) == before
         assert self.rows(engine, "SELECT count(*) FROM shop.customers", shop.relations, shop.governed()) == [(2,)]
 
@@ -214,7 +214,7 @@ class EngineSuite:
             engine.tables_of("SELECT * FROM (WITH inner_ AS (SELECT 1) SELECT * FROM inner_), inner_")
 
     def test_leaving_stops_a_query_without_end(self, engine: Engine) -> None:
-        with engine.query("SELECT a.range + b.range AS n FROM range(10000000000) a, range(10000000000) b", {}, {}) as reader:
+        with engine.query("SELECT a.range + b.range AS n FROM range(10000000000) a, range(1000) b", {}, {}) as reader:
             assert reader.read_next_batch().num_rows > 0
         with pytest.raises((LimnosError, StopIteration)):
             reader.read_all()
@@ -255,9 +255,9 @@ class EngineSuite:
         assert (found.num_rows, found.schema.types[:2]) == (0, [pa.int64(), pa.timestamp("us", tz="UTC")])
 
     def test_times_with_a_zone_come_in_utc(self, engine: Engine, shop: Shop) -> None:
-        with engine.query("SELECT at FROM shop.orders WHERE id = 1", shop.relations, shop.decisions) as reader:
+        with engine.query("SELECT placed FROM shop.orders WHERE id = 1", shop.relations, shop.decisions) as reader:
             found = reader.read_all()
-        assert (found.schema.types, found.to_pylist()) == ([pa.timestamp("us", tz="UTC")], [{"at": _NOON}])
+        assert (found.schema.types, found.to_pylist()) == ([pa.timestamp("us", tz="UTC")], [{"placed": _NOON}])
 
     def test_a_missing_or_damaged_file_is_told(self, engine: Engine, shop: Shop) -> None:
         relation = shop.relations[str(ORDERS)]
@@ -314,7 +314,7 @@ _PART = pa.schema([("n", pa.int64()), ("part", pa.int64())])
 
 def shop_in(directory: Path) -> Shop:
     """Write the orders and customers of the suite into a directory."""
-    orders = fields((1, "id", pa.int64()), (2, "customer", pa.int64()), (3, "amount", pa.decimal128(12, 2)), (4, "at", pa.timestamp("us", tz="UTC")))
+    orders = fields((1, "id", pa.int64()), (2, "customer", pa.int64()), (3, "amount", pa.decimal128(12, 2)), (4, "placed", pa.timestamp("us", tz="UTC")))
     customers = fields((1, "id", pa.int64()), (2, "name", pa.string()), (3, "email", pa.string()), (4, "country", pa.string()))
     rows = [(number, customer, Decimal(amount) if amount else None, _NOON) for number, customer, amount in _ORDER_ROWS]
     files = (

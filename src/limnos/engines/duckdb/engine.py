@@ -19,6 +19,7 @@ from limnos.access.gate import Node, TableReference, references
 from limnos.engines.duckdb.errors import is_damaged, storage_failed, tells_values, translated
 from limnos.engines.duckdb.footers import FileGroup, file_groups
 from limnos.engines.duckdb.session import BATCH_ROWS, DuckSession, guarded
+from limnos.engines.duckdb.spill import spill_directory, sweep
 from limnos.engines.duckdb.storage import Storage
 from limnos.engines.duckdb.views import governed, live_rows
 from limnos.errors import LimnosError, QueryInvalid, Refused, UnknownName
@@ -47,7 +48,8 @@ class DuckEngine:
     ) -> None:
         self._memory_bytes = memory_bytes
         self._threads = threads
-        self._temp_directory = temp_directory or str(Path(tempfile.gettempdir()) / "limnos-spill")
+        self._temp_directory = Path(temp_directory or tempfile.gettempdir())
+        sweep(self._temp_directory)
         self._storage = Storage(s3 or {})
         self._spellings: dict[tuple[str, ...], tuple[FileGroup, ...]] = {}
         self._lock = threading.Lock()
@@ -161,7 +163,7 @@ class DuckEngine:
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
-            "temp_directory": self._temp_directory,
+            "temp_directory": str(spill_directory(self._temp_directory)),
         }
         if self._memory_bytes:
             config["memory_limit"] = f"{self._memory_bytes}B"

@@ -77,13 +77,7 @@ class Spool:
                 self._writer = pq.ParquetWriter(self.path, self.schema, compression="zstd")
             self._writer.write_batch(pa.record_batch(arrays, schema=self.schema))
         except OSError as error:
-            raise StorageFailed(
-                "The temporary directory takes no more",
-                subject=str(self.path.parent),
-                seen=str(error),
-                expected="free space",
-                hint="set TMPDIR to a directory with room",
-            ) from error
+            raise no_room(self.path, error) from error
         self.__post_init__()
         self._size = 0
 
@@ -98,6 +92,17 @@ class Spool:
         relation = f"read_parquet({literal(str(self.path))}, file_row_number = true)"
         found = session.run(f"SELECT file_row_number, origin FROM {relation} WHERE file_row_number IN ({wanted})")
         return {row["file_row_number"]: row["origin"] for row in found.to_pylist()}
+
+
+def no_room(path: Path, error: OSError) -> StorageFailed:
+    """Say that the temporary directory refused."""
+    return StorageFailed(
+        "The temporary directory takes no more",
+        subject=str(path.parent),
+        seen=str(error),
+        expected="free space",
+        hint="set TMPDIR to a directory with room",
+    )
 
 
 def rejects_spool(path: Path) -> Spool:

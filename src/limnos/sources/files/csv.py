@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby, islice
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from limnos.errors import LimnosError, MalformedFile, SchemaDrift
 from limnos.model.names import literal, quoted
 from limnos.ports import Session
 from limnos.sources.files.broken_csv import Kind, Record, records
-from limnos.sources.files.contents import Contents, Spool, rejects_spool
+from limnos.sources.files.contents import Contents, Spool, no_room, rejects_spool
 from limnos.sources.files.dialect import Dialect
 from limnos.sources.files.glance import glance
 from limnos.sources.files.inventory import File, chunks
@@ -22,11 +23,15 @@ from limnos.sources.files.inventory import File, chunks
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Hold what one file gives; `spool` is set where its rows were read here and not by the engine."""
+    """Hold what one file gives.
+
+    Where the engine cannot read the file as it is, `copy` is one without what it stumbles over, or else `spool` has the rows.
+    """
 
     file: File
     names: tuple[str, ...]
     rows: int = 0
+    copy: str = ""
     spool: Spool | None = None
 
 
@@ -43,8 +48,9 @@ def contents(files: Sequence[File], dialect: Dialect, session: Session, temporar
     rejects = rejects_spool(temporary / "rejects.parquet")
     parts: list[_Part] = []
     for number, (file, (own, plain)) in enumerate(zip(files, heads, strict=True)):
-        part = _clean(_Part(file, own), dialect, session) if plain else None
-        parts.append(part or _broken(_Part(file, own), dialect, session, temporary / f"{number}.parquet", rejects))
+        part = _Part(file, own)
+        clean = _clean(part, dialect, session) if plain else None
+        parts.append(clean or _mended(part, dialect, session, temporary / str(number), rejects))
     if rejects.rows:
         rejects.close()
     ends = list(accumulate(part.rows for part in parts))
@@ -122,34 +128,59 @@ def _clean(part: _Part, dialect: Dialect, session: Session) -> _Part | None:
     records = glance(chunks(part.file, session, dialect.compression_of(part.file.path)), dialect, len(part.names))
     if records is None:
         return None
+    return _counted(replace(part, rows=records - dialect.header), dialect, session)
+
+
+def _counted(part: _Part, dialect: Dialect, session: Session) -> _Part | None:
+    """Give the part if the engine finds as many rows as were counted without it."""
     # Each column is touched, so that every value is made sure to be UTF-8.
     counts = ", ".join(["count(*)", *(f"count(c{number})" for number in range(len(part.names)))])
     try:
         rows = session.run(f"SELECT {counts} FROM {_read_csv([part], dialect)}").column(0)[0].as_py()
     except LimnosError:
         return None
-    return replace(part, rows=rows) if rows == records - dialect.header else None
+    return part if rows == part.rows else None
 
 
-def _broken(part: _Part, dialect: Dialect, session: Session, path: Path, rejects: Spool) -> _Part:
-    spool = Spool.of_text(path, len(part.names))
+def _mended(part: _Part, dialect: Dialect, session: Session, path: Path, rejects: Spool) -> _Part:
+    """Put aside what cannot become a row; what can is copied for the engine, byte by byte where it needs no care, else written anew."""
+    rows = 0
+    try:
+        with path.open("wb") as copy:
+            for record in _records(part, dialect, session, runs=True):
+                if record.kind is Kind.ROW:
+                    rows += record.rows
+                    copy.write(_written(record.fields, dialect) if record.fields else record.raw)
+                elif record.kind is Kind.REJECT:
+                    rejects.add((f"{part.file.name}:{record.line}", record.raw, record.reason), len(record.raw))
+    except OSError as error:
+        raise no_room(path, error) from error
+    return _counted(replace(part, rows=rows, copy=str(path)), dialect, session) or _spooled(part, dialect, session, path)
+
+
+def _written(fields: Sequence[str | None], dialect: Dialect) -> bytes:
+    quote, null = dialect.quote, "" if "" in dialect.null_values else next(iter(dialect.null_values), "")
+    values = (null if value is None else quote + value.replace(quote, quote * 2) + quote if quote else value for value in fields)
+    return (dialect.delimiter.join(values) + "\n").encode()
+
+
+def _spooled(part: _Part, dialect: Dialect, session: Session, path: Path) -> _Part:
+    """Read the rows of a file here, all the way: slow, and good for records that are too long for the engine."""
+    spool = Spool.of_text(path.with_suffix(".parquet"), len(part.names))
     for record in _records(part, dialect, session):
-        origin = f"{part.file.name}:{record.line}"
         if record.kind is Kind.ROW:
-            spool.add((*record.fields, origin), len(record.raw))
-        elif record.kind is Kind.REJECT:
-            rejects.add((origin, record.raw, record.reason), len(record.raw))
+            spool.add((*record.fields, f"{part.file.name}:{record.line}"), len(record.raw))
     spool.close()
     return replace(part, rows=spool.rows, spool=spool)
 
 
-def _records(part: _Part, dialect: Dialect, session: Session) -> Iterator[Record]:
-    return records(chunks(part.file, session, dialect.compression_of(part.file.path)), dialect, len(part.names))
+def _records(part: _Part, dialect: Dialect, session: Session, *, runs: bool = False) -> Iterator[Record]:
+    return records(chunks(part.file, session, dialect.compression_of(part.file.path)), dialect, len(part.names), runs=runs)
 
 
 def _scan(parts: Sequence[_Part], names: tuple[str, ...], dialect: Dialect) -> str:
     def alike(part: _Part) -> tuple[object, ...]:
-        return part.names, dialect.compression_of(part.file.path), part.spool and part.spool.path
+        return part.names, dialect.compression_of(part.file.path), bool(part.copy), part.spool and part.spool.path
 
     selects: list[str] = []
     for _, group in groupby(parts, alike):
@@ -167,7 +198,7 @@ def _read_csv(parts: Sequence[_Part], dialect: Dialect) -> str:
     nulls = ", ".join(literal(value) for value in dialect.null_values or ("\n",))
     options = {
         "auto_detect": "false",
-        "header": str(dialect.header).lower(),
+        "header": str(dialect.header and not first.copy).lower(),
         "columns": "{" + columns + "}",
         "delim": literal(dialect.delimiter),
         "quote": literal(dialect.quote),
@@ -177,11 +208,11 @@ def _read_csv(parts: Sequence[_Part], dialect: Dialect) -> str:
         "strict_mode": "true",
         "null_padding": "false",
         "hive_partitioning": "false",
-        "compression": literal(dialect.compression_of(first.file.path)),
+        "compression": literal("none" if first.copy else dialect.compression_of(first.file.path)),
         # Without it the engine drops a last record whose quote has no end, without a word.
         "parallel": "true",
     }
-    paths = ", ".join(part.file.sql for part in parts)
+    paths = ", ".join(literal(part.copy) if part.copy else part.file.sql for part in parts)
     return f"read_csv([{paths}], {', '.join(f'{name} = {value}' for name, value in options.items())})"
 
 
@@ -197,7 +228,17 @@ def _origins(parts: Sequence[_Part], ends: Sequence[int], ordinals: Sequence[int
 
 
 def _lines_of(part: _Part, wanted: Sequence[int], dialect: Dialect, session: Session) -> Mapping[int, str]:
-    """Find the lines that rows of a well-formed file start in, by reading it up to the last of them."""
-    rows = (record for record in _records(part, dialect, session) if record.kind is Kind.ROW)
-    asked = set(wanted)
-    return {row: f"{part.file.name}:{record.line}" for row, record in enumerate(islice(rows, wanted[-1] + 1)) if row in asked}
+    """Find the lines that rows start in, by reading the file up to the last of them."""
+    found: dict[int, str] = {}
+    asked = deque(wanted)
+    row = 0
+    for record in _records(part, dialect, session, runs=True):
+        if record.kind is Kind.ROW:
+            while asked and asked[0] < row + record.rows:
+                # The rows of a run have a line each.
+                at = asked.popleft()
+                found[at] = f"{part.file.name}:{record.line + at - row}"
+            row += record.rows
+        if not asked:
+            break
+    return found

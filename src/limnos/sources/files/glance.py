@@ -66,10 +66,11 @@ class _Counter:
     def _take(self, text: bytes) -> None:
         if self._quote and (self._inside or self._quote in text):
             parts = text.split(self._quote)
-            outside = parts[1 if self._inside else 0 :: 2]
+            outside = self._quote.join(parts[1 if self._inside else 0 :: 2])
             # What was inside leaves a mark, so that its line does not look blank.
-            text = (self._quote if self._inside else b"") + self._quote.join(outside) + (self._quote if len(parts) % 2 == 0 else b"")
+            before = self._quote if self._inside else b""
             self._inside ^= len(parts) % 2 == 0
+            text = before + outside + (self._quote if self._inside else b"")
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if not self._blanks:

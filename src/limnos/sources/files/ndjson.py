@@ -18,7 +18,7 @@ import pyarrow as pa
 from limnos.errors import MalformedFile, SchemaDrift
 from limnos.model.names import literal, quoted
 from limnos.ports import Session
-from limnos.sources.files.broken_csv import RECORD_BYTES, lines
+from limnos.sources.files.broken_csv import RECORD_BYTES, blocks
 from limnos.sources.files.contents import Contents, Spool, rejects_spool
 from limnos.sources.files.dialect import Dialect
 from limnos.sources.files.inventory import File, chunks
@@ -118,11 +118,12 @@ class _Store:
 
 def _lines(file: File, dialect: Dialect, session: Session) -> Iterator[tuple[str, bytes]]:
     number = 1
-    for raw, _ in lines(chunks(file, session, dialect.compression_of(file.path))):
-        text = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-        if text.strip():
-            yield f"{file.name}:{number}", text
-        number += raw[-1:] in b"\r\n"
+    for block, whole in blocks(chunks(file, session, dialect.compression_of(file.path))):
+        for raw in block.splitlines(keepends=True) if whole else (block,):
+            text = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+            if text.strip():
+                yield f"{file.name}:{number}", text
+            number += raw[-1:] in b"\r\n"
 
 
 def members(raw: bytes) -> tuple[Members, str]:

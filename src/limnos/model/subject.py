@@ -1,0 +1,31 @@
+"""What a rule judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from limnos.model.names import TableName
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Give a set rule what it judges: `relation` is an SQL relation with the contract's columns and `_file VARCHAR, _row BIGINT`.
+
+    `parents` maps a referenced table to an SQL relation of its version in this run; `rows` and `now` (UTC) serve table rules.
+    """
+
+    relation: str
+    rows: int
+    now: datetime
+    parents: Mapping[TableName, str] = field(default_factory=dict[TableName, str])
+
+
+class RuleShape(StrEnum):
+    """Say what a rule judges: each row by itself, rows among each other or against another table, or the table as a whole."""
+
+    ROW = "row"
+    SET = "set"
+    TABLE = "table"
