@@ -84,7 +84,8 @@ def copy() -> float:
         f"'{name}': '{kind.replace('long', 'BIGINT').replace('string', 'VARCHAR').upper()}'" for name, kind in COLUMNS.items()
     )
     with tempfile.TemporaryDirectory(dir=DATA) as directory:
-        sql = f"COPY (FROM read_csv('{CSV}', header = true, columns = {{{types}}})) TO '{directory}/x.parquet' (FORMAT parquet, COMPRESSION zstd)"
+        rows = f"FROM read_csv('{CSV}', header = true, columns = {{{types}}})"
+        sql = f"COPY ({rows}) TO '{directory}/x.parquet' (FORMAT parquet, COMPRESSION zstd)"
         return timed(lambda: duckdb.sql(sql))
 
 

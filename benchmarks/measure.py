@@ -40,6 +40,7 @@ class Samples:
 
     @property
     def median(self) -> float:
+        """The middle of the wall seconds."""
         return statistics.median(self.seconds)
 
 

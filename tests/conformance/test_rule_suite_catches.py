@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 from limnos.engines.duckdb import DuckEngine
 from limnos.model.contract import Contract, RuleSpec
@@ -132,6 +133,10 @@ class TakesAnyArgument(Length):
         return super().build(replace(spec, arguments={"min": 1}), contract)
 
 
+class Unshrunk(RuleSuite):
+    generation = settings(RuleSuite.generation, max_examples=300, phases=[Phase.generate], database=None)
+
+
 @dataclass(frozen=True)
 class Wrong:
     rule: type[Rule]
@@ -169,10 +174,4 @@ WRONG = [
 def test_a_wrong_rule_is_caught(wrong: Wrong, tmp_path: Path) -> None:
     world = World(wrong.rule, DuckEngine(), [wrong.spec])
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        wrong.caught_by(RuleSuite(), world, *([tmp_path] if wrong.needs_files else []))
-
-
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.rule.__name__)
-def test_the_right_rule_in_its_place_is_not(wrong: Wrong, tmp_path: Path) -> None:
-    (right,) = wrong.rule.__bases__
-    wrong.caught_by(RuleSuite(), World(right, DuckEngine(), [wrong.spec]), *([tmp_path] if wrong.needs_files else []))
+        wrong.caught_by(Unshrunk(), world, *([tmp_path] if wrong.needs_files else []))

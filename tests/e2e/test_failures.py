@@ -82,7 +82,8 @@ def test_a_full_disk_is_told_and_nothing_is_published(project: Path) -> None:
 def test_a_full_disk_in_the_second_run_leaves_the_first_version(project: Path, tmp_path: Path) -> None:
     """The lake's directory is a mount of its own here, so that the state database stays on the large disk."""
     script = (
-        f"mkdir -p {project}/.limnos/lake && mount -t tmpfs -o size=30m tmpfs {project}/.limnos/lake && {LIMNOS} -C {project} run >/dev/null && "
+        f"mkdir -p {project}/.limnos/lake && mount -t tmpfs -o size=30m tmpfs {project}/.limnos/lake && "
+        f"{LIMNOS} -C {project} run >/dev/null && "
         f"dd if=/dev/zero of={project}/.limnos/lake/ballast bs=1M count=20 2>/dev/null; "
         f"sqlite_update() {{ {sys.executable} -c \"import sqlite3; c = sqlite3.connect('{tmp_path}/shop.db'); "
         "c.execute('UPDATE orders SET note = note || id'); c.commit()\"; }; sqlite_update"

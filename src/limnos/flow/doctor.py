@@ -22,7 +22,7 @@ def doctor(parts: Parts, source: str = "") -> tuple[Finding, ...]:
     if source:
         return tuple(_source(parts, source))
     found = [
-        _tried("state", lambda: f"{parts.state.shown} can be written" if _writable_state(parts) else ""),
+        _tried("state", lambda: _writable(parts)),
         _tried("ledger", lambda: f"{parts.ledger.verify():,} events, chain verified"),
         _tried("lake", parts.catalog.probe),
     ]
@@ -47,9 +47,9 @@ def _tried(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, ok=False, detail=f"{error.what}: {error.seen}", hint=error.hint)
 
 
-def _writable_state(parts: Parts) -> bool:
-    with parts.ledger.begin() as transaction:
-        return transaction.connection is not None
+def _writable(parts: Parts) -> str:
+    with parts.ledger.begin():
+        return f"{parts.state.shown} can be written"
 
 
 def _source(parts: Parts, name: str) -> Iterator[Finding]:

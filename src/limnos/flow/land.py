@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from limnos.errors import LimnosError
+from limnos.errors import LimnosError, MalformedFile, QueryInvalid
 from limnos.flow.set_aside import FAILED
 from limnos.model.casts import RECORD, Casts, numbered
 from limnos.model.contract import Contract
@@ -30,11 +30,28 @@ class Landed:
 
 
 def land(engine: Engine, session: Session, extract: Extract, contract: Contract, layout: Layout) -> Landed:
-    """Write the typed rows of `extract`; a scan costs a second reading only if rows failed, a stream is read once."""
+    """Write the typed rows of `extract`; a scan costs a second reading only if rows failed, a stream is read once.
+
+    Raises:
+        MalformedFile: If the engine gives up on what a scan reads.
+    """
     casts = Casts.of(extract.schema, contract)
     select, fails = casts.select, casts.fails
     if extract.batches is not None:
         return _land_stream(engine, session, extract, layout, select, fails)
+    try:
+        return _land_scan(session, extract, layout, select, fails)
+    except QueryInvalid as error:
+        raise MalformedFile(
+            f"The rows of {contract.table} cannot be read from their source",
+            subject=str(contract.table),
+            seen=error.seen,
+            expected="a source that can be read to its end",
+            hint="mend or replace the damaged file, then run again",
+        ) from error
+
+
+def _land_scan(session: Session, extract: Extract, layout: Layout, select: str, fails: str) -> Landed:
     if not fails:
         return Landed(session.write(f"SELECT {select} FROM ({extract.scan})", layout), 0)
     files = session.write(f"SELECT {select} FROM ({extract.scan}) AS raw WHERE NOT ({fails})", layout)
@@ -49,12 +66,14 @@ def _land_stream(engine: Engine, session: Session, extract: Extract, layout: Lay
     if not fails:
         return Landed(stream.write(session, f"SELECT {select} FROM raw", layout, stream.reader()), 0)
     with engine.session() as converter:
-        good = _fitting(converter, session, stream, select, fails)
+        empty = extract.schema.empty_table()
+        converter.run(f"CREATE TEMP TABLE {FAILED} AS SELECT 0::BIGINT AS {RECORD}, * FROM raw", raw=empty)
+        good = _fitting(converter, stream, select, fails)
         first = next(good, None)
-        if first is None:
-            return Landed((), extract.rows)
-        reader = pa.RecordBatchReader.from_batches(first.schema, _chain(first, good))
-        files = stream.write(session, "SELECT * FROM raw", layout, reader)
+        files: tuple[WrittenFile, ...] = ()
+        if first is not None:
+            reader = pa.RecordBatchReader.from_batches(first.schema, _chain(first, good))
+            files = stream.write(session, "SELECT * FROM raw", layout, reader)
         failed = converter.run(f"SELECT * FROM {FAILED}")
     if failed.num_rows:
         session.run(f"CREATE TEMP TABLE {FAILED} AS SELECT * FROM failed", failed=failed)
@@ -66,14 +85,11 @@ def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa
     yield from rest
 
 
-def _fitting(converter: Session, session: Session, stream: _Stream, select: str, fails: str) -> Iterator[pa.RecordBatch]:
-    """Give the rows that fit, batch by batch; the others are kept in the converter's table `FAILED`."""
-    del session
+def _fitting(converter: Session, stream: _Stream, select: str, fails: str) -> Iterator[pa.RecordBatch]:
+    """Give the rows that fit, batch by batch; the others are added to the converter's table `FAILED`."""
     start = 0
     for batch in stream:
         raw = pa.Table.from_batches([batch])
-        if start == 0:
-            converter.run(f"CREATE TEMP TABLE {FAILED} AS SELECT 0::BIGINT AS {RECORD}, * FROM raw LIMIT 0", raw=raw)
         good = converter.run(f"SELECT {select} FROM raw WHERE NOT ({fails})", raw=raw)
         if good.num_rows < raw.num_rows:
             ordinal = f"row_number() OVER () - 1 + {start} AS {RECORD}"

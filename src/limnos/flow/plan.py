@@ -35,7 +35,7 @@ def plan(parts: Parts, patterns: Sequence[str]) -> Plan:
             try:
                 found = preview(parts, candidate, versions)
             except LimnosError as error:
-                planned.append(TablePlan(table, source, "stop", changes=(error.what,)))
+                planned.append(TablePlan(table, source, "stop", changes=(error.what,), error=error.as_json()))
                 continue
             snapshot = versions.published.get(table)
             schema = parts.catalog.relation(snapshot).schema if snapshot else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +11,9 @@ from datetime import datetime
 import pyarrow as pa
 
 from limnos.flow.parts import Parts
+from limnos.model.casts import names
 from limnos.model.data import Relation
-from limnos.model.names import TableName, literal, quoted
+from limnos.model.names import TableName, literal
 from limnos.model.run import Reason
 from limnos.model.state import EntryStatus, QuarantineCount, QuarantineEntry
 from limnos.ports import Session
@@ -22,7 +23,7 @@ LOCK_WAIT_S = 20.0
 _CANDIDATES = "limnos_candidates"
 _DISPOSITIONS = pa.schema([("entry_id", pa.string()), ("table_name", pa.string()), ("fingerprint", pa.string()), ("status", pa.string())])
 _MARKS = pa.schema([("table_name", pa.string()), ("run_id", pa.string())])
-_SHOWN = ", ".join(quoted(name) for name in QUARANTINE.names)
+_SHOWN = names(QUARANTINE.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Choice:
 
 
 @contextmanager
-def entries_with_status(parts: Parts) -> Iterator[tuple[Session, str]]:
+def entries_with_status(parts: Parts) -> Generator[tuple[Session, str]]:
     """Open a session in which the name given is a relation of all entries with their `status`."""
     with parts.engine.session() as session:
         snapshot = parts.catalog.pin().get(QUARANTINE.table)
@@ -64,8 +65,9 @@ def entries_with_status(parts: Parts) -> Iterator[tuple[Session, str]]:
 def _with_status(entries: str) -> str:
     """Add what became of each entry: what somebody decided, for good if it was a rejection, else whether a later load replaced it."""
     return (
-        f"(SELECT {', '.join(f'e.{quoted(name)}' for name in QUARANTINE.names)}, CASE WHEN d.status IS NOT NULL THEN d.status "
-        "WHEN l.run_id IS DISTINCT FROM e.run_id THEN 'superseded' WHEN r.fingerprint IS NOT NULL THEN 'rejected' ELSE 'open' END AS status "
+        f"(SELECT {names(QUARANTINE.names, 'e')}, CASE WHEN d.status IS NOT NULL THEN d.status "
+        "WHEN l.run_id IS DISTINCT FROM e.run_id THEN 'superseded' "
+        "WHEN r.fingerprint IS NOT NULL THEN 'rejected' ELSE 'open' END AS status "
         f"FROM ({entries}) AS e LEFT JOIN disposed AS d ON d.entry_id = e.id LEFT JOIN loads AS l ON l.table_name = e.table_name "
         "LEFT JOIN (SELECT DISTINCT table_name, fingerprint FROM disposed WHERE status = 'rejected') AS r "
         "ON r.table_name = e.table_name AND r.fingerprint = e.fingerprint)"

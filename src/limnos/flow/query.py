@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,10 +36,11 @@ class Result:
     """Hold the rows of a query: a one-pass stream, closed when it is drained or the context is left.
 
     Examples:
+        >>> import tempfile
         >>> from limnos import Lake
-        >>> Lake.init("lake-of-doctest")
-        ('limnos.yml',)
-        >>> Lake("lake-of-doctest").query("select 40 + 2 as answer").rows()
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     made = Lake.init(directory)
+        ...     Lake(directory).query("select 40 + 2 as answer").rows()
         [{'answer': 42}]
     """
 
@@ -84,10 +86,9 @@ class Result:
         Raises:
             ExtraMissing: If pandas is not installed.
         """
-        try:
-            import pandas  # noqa: F401, ICN001, PLC0415 optional; Arrow does the work
-        except ImportError as error:
-            raise _missing("pandas") from error
+        # Arrow does the work; pandas is only asked for, so that its absence is told before the query is drained.
+        if find_spec("pandas") is None:
+            raise _missing("pandas")
         return self.to_arrow().to_pandas()
 
     def close(self) -> None:

@@ -49,10 +49,10 @@ def _of_bad(session: Session, extract: Extract, contract: Contract, relation: Re
 def _locate(session: Session, extract: Extract, contract: Contract, staged: str) -> None:
     """Find the raw record of each bad row by value, reading the source once more; equal rows are paired in any order."""
     casts = Casts.of(extract.schema, contract)
-    columns = names(contract.names)
+    columns, theirs = names(contract.names), names(contract.names, "t")
     session.run(
-        f"CREATE OR REPLACE TEMP TABLE {_LOST} AS SELECT t.*, hash({names(contract.names, 't')}) AS _hash, "
-        f"row_number() OVER (PARTITION BY {names(contract.names, 't')}) AS _copy FROM {staged} AS t SEMI JOIN {BAD} AS b USING (_file, _row)"
+        f"CREATE OR REPLACE TEMP TABLE {_LOST} AS SELECT t.*, hash({theirs}) AS _hash, row_number() OVER (PARTITION BY {theirs}) AS _copy "
+        f"FROM {staged} AS t SEMI JOIN {BAD} AS b USING (_file, _row)"
     )
     texts = ", ".join(f"{literal(field.name)}, CAST({as_text(quoted(field.name), field.type)} AS VARCHAR)" for field in extract.schema)
     typed = f"SELECT {RECORD}, CAST(json_object({texts}) AS VARCHAR) AS _raw, {casts.select} FROM {numbered(extract.scan)} AS raw"

@@ -157,10 +157,6 @@ class StateLedger:
         """Give the position of each table as of its last published version."""
         return {table: mark.position for table, mark in self.marks().items() if mark.position}
 
-    def set_position(self, table: TableName, position: Position, transaction: Transaction) -> None:
-        """Record how far a table's source was read, where nothing else of its load is to be remembered."""
-        self.set_mark(table, Mark(position, run_id="", basis="", read=0, quarantined=0), transaction)
-
     def set_mark(self, table: TableName, mark: Mark, transaction: Transaction) -> None:
         """Remember a table's load, together with its publishing."""
         connection: Connection = transaction.connection

@@ -86,8 +86,15 @@ class RuleSpec:
             >>> RuleSpec.from_json(RuleSpec("unique", ("id",), severity=Severity.WARN).as_json())  # doctest: +ELLIPSIS
             RuleSpec(kind='unique', columns=('id',), arguments={}, severity=<Severity.WARN: 'warn'>, ...)
         """
-        severity = Severity(said["severity"]) if said["severity"] else None
-        return cls(**{**said, "columns": tuple(said["columns"]), "severity": severity})
+        return cls(
+            kind=said["kind"],
+            columns=tuple(said["columns"]),
+            arguments=said["arguments"],
+            severity=Severity(said["severity"]) if said["severity"] else None,
+            at_least=said["at_least"],
+            where=said["where"],
+            name=said["name"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

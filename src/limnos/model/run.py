@@ -21,7 +21,10 @@ class TableStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """Say what a run would do with one table: `action` is create, load, evolve, skip or stop, and `changes` says why."""
+    """Say what a run would do with one table: `action` is create, load, evolve, skip or stop, and `changes` says why.
+
+    `error` is the JSON form of the error that stops it.
+    """
 
     table: TableName
     source: str
@@ -29,6 +32,7 @@ class TablePlan:
     rows: int | None = None
     changes: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+    error: Mapping[str, object] | None = None
 
     def as_json(self) -> Mapping[str, object]:
         """Give it as a JSON object."""
@@ -39,6 +43,7 @@ class TablePlan:
             "rows": self.rows,
             "changes": list(self.changes),
             "rules": list(self.rules),
+            "error": self.error,
         }
 
 
@@ -48,9 +53,13 @@ class Plan:
 
     tables: tuple[TablePlan, ...]
 
+    def exit_code(self) -> int:
+        """Give the exit code that the run would end with for the tables that stop it; 0 where none does."""
+        return max((int(str(table.error["exit_code"])) for table in self.tables if table.error is not None), default=0)
+
     def as_json(self) -> Mapping[str, object]:
         """Give it as a JSON object."""
-        return {"tables": [table.as_json() for table in self.tables]}
+        return {"exit_code": self.exit_code(), "tables": [table.as_json() for table in self.tables]}
 
 
 @dataclass(frozen=True, slots=True)

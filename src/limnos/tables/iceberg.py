@@ -49,16 +49,22 @@ class _StagingCatalog(SqlCatalog):
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> CommitTableResponse:
-        """Stage a commit."""
+        """Stage a commit.
+
+        PyIceberg would build a failed commit again on what another writer published; what this run judged is then no longer what it
+        publishes, and what it replaces no longer all there is. So a moved table is a conflict at once.
+        """
+        namespace, name = table.name()
         try:
             current = self.load_table(table.name())
         except NoSuchTableError:
             current = None
+        if current is not None and current.metadata_location != table.metadata_location:
+            raise conflict(TableName(namespace, name), current.metadata_location)
         made = self._update_and_stage_table(current, table.name(), requirements, updates)
         version = made.metadata_location.rsplit("/", 1)[1].split("-", 1)[0]
         location = f"{made.metadata.location}/metadata/{version}-{self.run}.metadata.json"
         self._write_metadata(made.metadata, made.io, location)
-        namespace, name = table.name()
         self.staged = (Pointer(TableName(namespace, name), current.metadata_location if current else None, location), made.metadata)
         return CommitTableResponse.model_validate({"metadata": made.metadata, "metadata-location": location})
 

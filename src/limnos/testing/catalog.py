@@ -15,6 +15,7 @@ from pyiceberg.catalog import Catalog as IcebergCatalog
 from pyiceberg.expressions import BooleanExpression, EqualTo, GreaterThanOrEqual, IsNull
 
 from limnos.errors import PublishConflict, SchemaDrift
+from limnos.ledger.events import FINISHED, Mark, StateLedger
 from limnos.model.contract import Column, Contract, Partition
 from limnos.ledger.events import StateLedger as Ledger
 from limnos.model.data import Layout, Snapshot, WrittenFile
@@ -48,9 +49,9 @@ class World:
     """
 
     catalog: Catalog
-    ledger: Ledger
+    ledger: StateLedger
     engine: Engine
-    elsewhere: Callable[[], tuple[Catalog, Ledger]]
+    elsewhere: Callable[[], tuple[Catalog, StateLedger]]
     foreign: Callable[[], IcebergCatalog]
     files: Callable[[], frozenset[str]]
 
@@ -69,8 +70,9 @@ class World:
         with self.ledger.begin() as transaction:
             published = self.catalog.publish(staged, transaction)
             for one in staged:
-                self.ledger.set_position(one.table, Position("suite", {"run": one.snapshot.run_id}), transaction)
-            self.ledger.append("run.finished", "pond", {}, run_id=staged[0].snapshot.run_id, transaction=transaction)
+                mark = Mark(Position("suite", {}), one.snapshot.run_id, basis="", read=one.snapshot.rows, quarantined=0)
+                self.ledger.set_mark(one.table, mark, transaction)
+            self.ledger.append(FINISHED, "pond", {}, run_id=staged[0].snapshot.run_id, transaction=transaction)
         return published
 
     def load(self, contract: Contract, rows: Sequence[Row], run_id: str, *, keep: bool = False) -> Snapshot:
@@ -135,7 +137,7 @@ class CatalogSuite:
         staged = (world.stage(FISH, [], "run-2"), world.stage(WEED, [{"id": 1, "name": "reed"}], "run-2"))
         with pytest.raises(ZeroDivisionError), world.ledger.begin() as transaction:
             world.catalog.publish(staged, transaction)
-            world.ledger.append("run.finished", "pond", {}, run_id="run-2", transaction=transaction)
+            world.ledger.append(FINISHED, "pond", {}, run_id="run-2", transaction=transaction)
             raise ZeroDivisionError
         assert world.seen() == before
         world.publish(*staged)
@@ -187,7 +189,7 @@ class CatalogSuite:
             won = list(filter(None, pool.map(publish, many)))
         assert len(won) == 1
         assert {snapshot.run_id for snapshot in world.catalog.pin().values()} == set(won)
-        assert [event.run_id for event in world.ledger.events(action="run.finished")] == ["run-0", *won]
+        assert [event.run_id for event in world.ledger.events(action=FINISHED)] == ["run-0", *won]
 
     def test_history_does_not_change(self, world: World) -> None:
         versions: list[tuple[Snapshot, list[Row]]] = []
@@ -375,12 +377,12 @@ class CatalogSuite:
         assert world.rows(pinned[TableName("guest", "empty")]) == []
 
 
-def _seen(catalog: Catalog, ledger: Ledger) -> object:
+def _seen(catalog: Catalog, ledger: StateLedger) -> object:
     pinned = catalog.pin()
     return (
         pinned,
         {table: catalog.history(table) for table in (*pinned, FISH.table, WEED.table)},
-        dict(ledger.positions()),
+        dict(ledger.marks()),
         tuple((event.seq, event.hash) for event in ledger.events()),
     )
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from importlib.resources import files as package_files
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pytest
@@ -67,7 +67,6 @@ _WHERES: tuple[tuple[str, Callable[[Row], bool]], ...] = (
     ("s IS NULL OR m < 3", lambda row: row["s"] is None or (row["m"] is not None and row["m"] < 3)),
     ("FALSE", lambda _: False),
 )
-_SETTINGS = settings(max_examples=60, deadline=None, report_multiple_bugs=False, suppress_health_check=list(HealthCheck))
 _numbers = count()
 
 
@@ -92,6 +91,10 @@ class _Found:
 
 class RuleSuite:
     """Assert what every rule promises; a test class inherits it and gives the fixture `world`."""
+
+    generation: ClassVar[settings] = settings(
+        max_examples=50, deadline=None, report_multiple_bugs=False, suppress_health_check=list(HealthCheck)
+    )
 
     def test_it_declares_itself(self, world: World) -> None:
         for spec in world.right:
@@ -139,7 +142,7 @@ class RuleSuite:
                 question()
 
     def test_the_engine_finds_what_the_oracle_finds(self, world: World, tmp_path: Path) -> None:
-        @_SETTINGS
+        @self.generation
         @given(st.sampled_from(world.right), st.sampled_from(_WHERES), st.sampled_from([1.0, 0.5, 0.0]), _ROWS, _ROWS)
         def agrees(spec: RuleSpec, where: tuple[str, Callable[[Row], bool]], at_least: float, rows: list[Row], parents: list[Row]) -> None:
             share = 1.0 if world.rule.shape is RuleShape.TABLE else at_least
@@ -152,7 +155,7 @@ class RuleSuite:
             agrees()
 
     def test_statistics_prove_nothing_that_a_scan_refutes(self, world: World, tmp_path: Path) -> None:
-        @_SETTINGS
+        @self.generation
         @given(st.sampled_from(world.right), _ROWS)
         def agree(spec: RuleSpec, rows: list[Row]) -> None:
             rule = world.rule.build(spec, CONTRACT)

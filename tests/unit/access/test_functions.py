@@ -16,7 +16,7 @@ sleep_ms st_crs st_setcrs stats sum_no_overflow switch timetz_byte_comparable tx
 variant_to_parquet_variant vector_type version write_log
 """.split()
 FAMILIES = ("__internal_", "icu_collate_", "pg_", "has_")
-EXTRA = {"unnest", "count_if", "ifnull", "if"}
+EXTRA = {"unnest"}
 
 
 def test_every_function_of_the_engine_is_allowed_or_left_out() -> None:

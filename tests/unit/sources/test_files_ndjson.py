@@ -54,7 +54,8 @@ def test_keys_join_over_all_lines_and_files_in_order_of_appearance(files) -> Non
 def test_types_follow_the_kinds_of_the_values(files) -> None:
     files.write(
         "t.ndjson",
-        '{"i": 1, "d": 0.10, "f": 1.5e3, "zip": "10115", "ok": true, "day": "2024-02-29", "at": "2024-02-29T10:00:00Z", "o": {"a": 1}, "m": 1, "z": null}\n'
+        '{"i": 1, "d": 0.10, "f": 1.5e3, "zip": "10115", "ok": true, "day": "2024-02-29", '
+        '"at": "2024-02-29T10:00:00Z", "o": {"a": 1}, "m": 1, "z": null}\n'
         '{"i": 2, "d": 2.25, "f": 2, "zip": "00001", "ok": null, "day": null, "at": "2024-02-29 10:00:00.5+02:00", "o": [1], "m": "x"}\n',
     )
     with files.open("t.ndjson") as opened:

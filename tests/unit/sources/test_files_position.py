@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -94,11 +96,25 @@ def test_a_table_has_its_own_options_before_those_of_the_source(tmp_path: Path) 
         assert "['NA']" in reading.read("a", reading.describe("a", TableName("n", "a"))).scan
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_without_read_permission_is_refused(files) -> None:
-    files.write("t.csv", "a\n1\n").chmod(0)
-    with pytest.raises(SourceRefused), files.open("t.csv"):
-        pass
+@pytest.fixture
+def nobody() -> Generator[None]:
+    """Root may read every file, so it becomes somebody who may not."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield
+    if root:
+        os.seteuid(0)
+
+
+def test_a_file_without_read_permission_is_refused(nobody: None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "t.csv").write_text("a\n1\n")
+        Path(folder, "t.csv").chmod(0)
+        source = FilesSource(SourceConfig("t", "files", Path(folder), "n", {"path": "*.csv"}), _ENGINE)
+        with pytest.raises(SourceRefused) as raised, source.open():
+            pass
+        assert (raised.value.subject, raised.value.hint) == ("t.csv", "chmod u+r t.csv")
 
 
 def test_the_doctor_is_told_files_and_sizes(files) -> None:

@@ -9,7 +9,7 @@ import click
 from limnos.apps.cli.progress import watching
 from limnos.apps.cli.terminal import Terminal, columns, count, pass_terminal, ratio, shown, speaking
 from limnos.model.contract import Severity
-from limnos.model.run import RunResult, TableResult, TableStatus
+from limnos.model.run import RunResult, TablePlan, TableResult, TableStatus
 from limnos.model.verdict import Outcome, Verdict
 
 _patterns = click.argument("patterns", nargs=-1, metavar="[TABLE]...")
@@ -20,16 +20,22 @@ _strict = click.option("--strict", is_flag=True, help="Exit with 1 when a row is
 @_patterns
 @speaking
 @pass_terminal
-def plan(terminal: Terminal, patterns: tuple[str, ...]) -> None:
-    """Show what a run of TABLEs (all when none is named; nyc.* is a pattern) would do, and change nothing."""
+def plan(terminal: Terminal, patterns: tuple[str, ...]) -> int:
+    """Show what a run of TABLEs (all when none is named; nyc.* is a pattern) would do, and change nothing.
+
+    Exits as the run would where a table cannot be loaded.
+    """
     made = terminal.lake().plan(*patterns)
     if terminal.json:
-        return terminal.value(made.as_json())
+        terminal.value(made.as_json())
+        return made.exit_code()
     rows = [(table.table, table.source, table.action, count(table.rows), "; ".join(table.changes)) for table in made.tables]
     for line in columns(rows, ("table", "source", "action", "rows", "changes"), right={3}):
         terminal.data(line)
-    terminal.note("\nnext: limnos run")
-    return None
+    _complain(made.tables)
+    if not made.exit_code():
+        terminal.note("\nnext: limnos run")
+    return made.exit_code()
 
 
 @click.command()
@@ -117,7 +123,7 @@ def _comment(terminal: Terminal, tables: Sequence[TableResult]) -> None:
     _complain(tables)
 
 
-def _complain(tables: Sequence[TableResult]) -> None:
+def _complain(tables: Sequence[TableResult | TablePlan]) -> None:
     for table in tables:
         if table.error is not None:
             click.echo(f"\n{table.table}: {table.error['what']}", err=True)

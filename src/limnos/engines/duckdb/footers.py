@@ -15,7 +15,7 @@ _Entry: TypeAlias = tuple[str, int, int | None]
 
 @dataclass(frozen=True, slots=True)
 class FileGroup:
-    """Hold files that spell their columns alike.
+    """Hold files that spell and type their columns alike.
 
     `columns` maps field ids to names at the top level, `nested` those below it; `names` are all names at the top level.
     """
@@ -27,11 +27,12 @@ class FileGroup:
 
 
 def file_groups(cursor: duckdb.DuckDBPyConnection, files: Sequence[str]) -> tuple[FileGroup, ...]:
-    """Group files by how they spell their columns; reads each footer once."""
+    """Group files by how they spell and type their columns, for the engine takes both from the first of a group; reads each footer once."""
     if not files:
         return ()
     paths = ", ".join(literal(file) for file in files)
-    entry = "{'name': name, 'children': coalesce(num_children, 0), 'id': field_id}"
+    kind = "concat_ws(' ', type, logical_type, precision, scale)"
+    entry = f"{{'name': name, 'children': coalesce(num_children, 0), 'id': field_id, 'kind': {kind}}}"
     rows = cursor.execute(
         "SELECT list(file_name ORDER BY file_name), spelling "
         f"FROM (SELECT file_name, list({entry} ORDER BY column_id) AS spelling FROM parquet_schema([{paths}]) GROUP BY file_name) "

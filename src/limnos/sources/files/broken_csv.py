@@ -126,8 +126,7 @@ class _Reader:
         lines = text.split(b"\n")
         lines.pop()
         if self._quote and self._quote in text:
-            # Spaces beside quotes are read with care.
-            if b" " + self._quote in text or not all(map(self._simple, lines)):
+            if not all(map(self._simple, lines)):
                 return 0
         elif b"" in lines or any(line.count(self._delimiter) != self._width - 1 for line in lines):
             return 0
@@ -225,7 +224,7 @@ class _Reader:
 def _simple(delimiter: bytes, quote: bytes, width: int) -> re.Pattern[bytes]:
     """Match the body of a line with `width` fields, each of them plain or well quoted."""
     d, q = re.escape(delimiter), re.escape(quote)
-    plain = rb"[^ " + d + q + rb"][^" + d + rb"]*+"
+    plain = rb"[^ " + d + q + rb"][^" + d + q + rb"]*+"
     field = rb"(?:" + q + rb"[^" + q + rb"]*+(?:" + q + q + rb"[^" + q + rb"]*+)*+" + q + rb"|" + plain + rb")"
     # A line without a byte is no record, whatever its width.
     return re.compile(rb"(?!$)" + field + rb"?" + (rb"(?:" + d + field + rb"?){%d}" % (width - 1)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,12 +88,14 @@ def look(path: str, root: Path) -> File:
     name = Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else path
     try:
         seen = Path(path).stat()
+        with Path(path).open("rb"):
+            pass
+    except PermissionError as error:
+        raise SourceRefused(
+            "A file may not be read", subject=name, seen=error.strerror or "", expected="read permission", hint=f"chmod u+r {name}"
+        ) from error
     except OSError as error:
         raise _vanished(name, error) from error
-    if not os.access(path, os.R_OK):
-        raise SourceRefused(
-            "A file may not be read", subject=name, seen=stat.filemode(seen.st_mode), expected="read permission", hint=f"chmod u+r {name}"
-        )
     return File(path, name, seen.st_size, seen.st_mtime_ns, seen.st_ino)
 
 

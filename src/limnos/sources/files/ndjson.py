@@ -9,7 +9,7 @@ emit them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -65,7 +65,7 @@ def contents(files: Sequence[File], dialect: Dialect, session: Session, temporar
         origins=lambda ordinals: _origins(store.spools, session, ordinals),
         rejects=f"SELECT origin, raw, reason FROM {store.rejects.relation}" if store.rejects.rows else "",
         rejected=store.rejects.rows,
-        kinds={name: frozenset(kinds) for name, kinds in store.kinds.items()},
+        kinds={name: frozenset(_KINDS[kind] for kind in kinds) for name, kinds in store.kinds.items()},
     )
 
 
@@ -75,7 +75,7 @@ class _Store:
     def __init__(self, temporary: Path) -> None:
         self._temporary = temporary
         self.keys: dict[str, int] = {}
-        self.kinds: dict[str, set[str]] = {}
+        self.kinds: dict[str, set[type]] = {}
         self.spools: list[Spool] = []
         self.rejects = rejects_spool(temporary / "rejects.parquet")
 
@@ -90,8 +90,9 @@ class _Store:
         values: list[object] = [None] * len(self.keys)
         for name, value in row:
             if value is not None:
-                values[self.keys[name]] = _text(value)
-                self.kinds[name].add(_kind(value))
+                kind = type(value)
+                values[self.keys[name]] = value if kind is not bool else "true" if value else "false"
+                self.kinds[name].add(kind)
         self.spools[-1].add((*values, origin), len(raw))
 
     def _grow(self, new: Sequence[str], origin: str) -> None:
@@ -158,7 +159,7 @@ def members(raw: bytes) -> tuple[Members, str]:
     if len(set(names)) != len(names):
         twice = next(name for number, name in enumerate(names) if name in names[:number])
         return [], f"key {twice} occurs twice"
-    if any(isinstance(value, list) for _, value in found):
+    if list in {type(value) for _, value in found}:
         return list(_with_text(text, found)), ""
     return found, ""
 
@@ -170,6 +171,9 @@ class _Nested(str):
 
     def __repr__(self) -> str:
         return f"_Nested({str(self)!r})"
+
+
+_KINDS: Mapping[type, str] = {str: "string", _Number: "number", bool: "boolean", _Nested: "nested"}
 
 
 def _with_text(text: str, found: Members) -> Iterable[tuple[str, object]]:
@@ -187,16 +191,6 @@ def _skip(text: str, at: int) -> int:
     while text[at] in " \t\r\n":
         at += 1
     return at
-
-
-def _text(value: object) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    return "number" if isinstance(value, _Number) else "nested" if isinstance(value, _Nested) else "string"
 
 
 def _origins(spools: Sequence[Spool], session: Session, ordinals: Sequence[int]) -> Sequence[str]:
