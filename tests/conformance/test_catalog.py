@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -21,23 +22,30 @@ from limnos.testing.catalog import CatalogSuite, World
 _numbers = itertools.count()
 
 
-def world_of(url: str, lake: StorageConfig) -> World:
+@contextmanager
+def world_of(url: str, lake: StorageConfig, kind: type[LakeCatalog] = LakeCatalog) -> Iterator[World]:
+    strangers: list[SqlCatalog] = []
+
     def opened() -> tuple[LakeCatalog, StateLedger]:
         state = State(Secret(url))
-        return LakeCatalog(state.engine, Storage(lake)), StateLedger(state, "suite")
+        return kind(state.engine, Storage(lake)), StateLedger(state, "suite")
 
     def foreign() -> SqlCatalog:
-        return SqlCatalog("limnos", uri=url.replace("postgresql://", "postgresql+psycopg://"), **Storage(lake).properties)
+        strangers.append(SqlCatalog("limnos", uri=url, **Storage(lake).properties))
+        return strangers[-1]
 
     catalog, ledger = opened()
     files = Storage(lake)
-    return World(catalog, ledger, DuckEngine(s3=lake.options), opened, foreign, lambda: frozenset(files.files_below(files.uri)))
+    yield World(catalog, ledger, DuckEngine(s3=lake.options), opened, foreign, lambda: frozenset(files.files_below(files.uri)))
+    for stranger in strangers:
+        stranger.engine.dispose()
 
 
 class TestOnSqliteAndADirectory(CatalogSuite):
     @pytest.fixture
-    def world(self, tmp_path: Path) -> World:
-        return world_of(f"sqlite:///{tmp_path}/state.db", StorageConfig(str(tmp_path / "the lake #1 50%")))
+    def world(self, tmp_path: Path) -> Iterator[World]:
+        with world_of(f"sqlite:///{tmp_path}/state.db", StorageConfig(str(tmp_path / "the lake #1 50%"))) as world:
+            yield world
 
 
 class TestOnPostgresAndADirectory(CatalogSuite):
@@ -48,7 +56,8 @@ class TestOnPostgresAndADirectory(CatalogSuite):
         database = f"state_{next(_numbers)}"
         with psycopg.connect(postgres_server.dsn, autocommit=True) as owner:
             owner.execute(f"CREATE DATABASE {database}")
-            yield world_of(postgres_server.url(database), StorageConfig(str(tmp_path / "lake")))
+            with world_of(postgres_server.url(database), StorageConfig(str(tmp_path / "lake"))) as world:
+                yield world
             owner.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
@@ -56,7 +65,7 @@ class TestOnSqliteAndS3(CatalogSuite):
     pytestmark = pytest.mark.e2e
 
     @pytest.fixture
-    def world(self, s3_server: S3, tmp_path: Path) -> World:
+    def world(self, s3_server: S3, tmp_path: Path) -> Iterator[World]:
         options = {
             "endpoint": s3_server.endpoint,
             "region": s3_server.region,
@@ -64,4 +73,6 @@ class TestOnSqliteAndS3(CatalogSuite):
             "secret_key": Secret(s3_server.secret_key),
             "path_style": True,
         }
-        return world_of(f"sqlite:///{tmp_path}/state.db", StorageConfig(f"s3://{s3_server.bucket}/suite/{next(_numbers)}", options))
+        lake = StorageConfig(f"s3://{s3_server.bucket}/suite/{next(_numbers)}", options)
+        with world_of(f"sqlite:///{tmp_path}/state.db", lake) as world:
+            yield world

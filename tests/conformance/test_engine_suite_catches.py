@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -24,7 +23,9 @@ class WrongEngine(DuckEngine):
     """Be right in all; each wrong one changes what it is given."""
 
     @contextmanager
-    def query(self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]) -> Generator[pa.RecordBatchReader]:
+    def query(
+        self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]
+    ) -> Generator[pa.RecordBatchReader]:
         changed = {name: self.read(relation) for name, relation in relations.items()}
         with super().query(sql, changed, {name: self.decided(decision) for name, decision in decisions.items()}) as reader:
             yield reader
@@ -76,7 +77,9 @@ class ForgetsTypesOfEmptyTables(WrongEngine):
 
 class RoundsSums(WrongEngine):
     @contextmanager
-    def query(self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]) -> Generator[pa.RecordBatchReader]:
+    def query(
+        self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]
+    ) -> Generator[pa.RecordBatchReader]:
         with super().query(sql.replace("sum(x)", "sum(x::DOUBLE)"), relations, decisions) as reader:
             yield reader
 
@@ -85,7 +88,9 @@ class KnowsNoGate(DuckEngine):
     """Guard by settings alone: views over the files, external access off."""
 
     @contextmanager
-    def query(self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]) -> Generator[pa.RecordBatchReader]:
+    def query(
+        self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]
+    ) -> Generator[pa.RecordBatchReader]:
         with duckdb.connect() as connection, self.session() as session:
             files: list[str] = []
             for name, relation in relations.items():
@@ -97,11 +102,13 @@ class KnowsNoGate(DuckEngine):
                 connection.execute("CREATE SCHEMA IF NOT EXISTS shop")
                 rows = session.relation(relation)
                 connection.execute(f"CREATE VIEW {name} AS SELECT {chosen} FROM ({rows}) WHERE {decision.row_filter or 'TRUE'}")
-            connection.execute(f"SET allowed_paths = {json.dumps(files)}; SET enable_external_access = false; SET lock_configuration = true")
+            connection.execute(f"SET allowed_paths = {files}; SET enable_external_access = false; SET lock_configuration = true")
             try:
                 yield connection.execute(sql).to_arrow_reader()
             except duckdb.Error as error:
-                raise QueryInvalid("no", subject="query", seen=re.sub(r"'[^']*'", "...", str(error)), expected="yes", hint="none") from error
+                raise QueryInvalid(
+                    "no", subject="query", seen=re.sub(r"'[^']*'", "...", str(error)), expected="yes", hint="none"
+                ) from error
 
 
 class NamesCommonTables(DuckEngine):
@@ -126,7 +133,9 @@ class Miscounting:
 
 class LetsDriverErrorsOut(DuckEngine):
     @contextmanager
-    def query(self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]) -> Generator[pa.RecordBatchReader]:
+    def query(
+        self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]
+    ) -> Generator[pa.RecordBatchReader]:
         try:
             with super().query(sql, relations, decisions) as reader:
                 yield reader
@@ -139,7 +148,9 @@ class ShowsValuesInErrors(WrongEngine):
         return replace(decision, masks={}, row_filter="CAST(email AS INTEGER) = 1") if decision.masks else decision
 
     @contextmanager
-    def query(self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]) -> Generator[pa.RecordBatchReader]:
+    def query(
+        self, sql: str, relations: Mapping[str, Relation | pa.Table], decisions: Mapping[str, Decision]
+    ) -> Generator[pa.RecordBatchReader]:
         try:
             with super().query(sql, relations, decisions) as reader:
                 yield reader

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from limnos.errors import StorageFailed
 from limnos.sinks.files import FileSink
 from limnos.sinks.rows import write_rows
 from limnos.testing.sink import SinkSuite, Target
@@ -53,7 +54,7 @@ class SwallowsFailures(FileSink):
     def write(self, rows: pa.RecordBatchReader) -> int:
         try:
             return super().write(rows)
-        except Exception:
+        except StorageFailed:
             return 0
 
 

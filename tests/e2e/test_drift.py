@@ -59,7 +59,7 @@ def declare(directory: Path, source: str, table: str = "") -> None:
 
 def one(directory: Path) -> TableResult:
     (table,) = Lake(directory).run().tables
-    assert table.closes
+    assert table.closes or table.status in {TableStatus.HELD, TableStatus.FAILED}
     return table
 
 
@@ -187,7 +187,7 @@ def test_a_retyped_column_that_is_accepted_is_replaced(tmp_path: Path, kind: str
     table = one(tmp_path)
     assert (table.status, table.quarantined) == (TableStatus.PUBLISHED, 0)
     assert [row["n"] for row in rows(tmp_path)] == ["10", "twenty"]
-    assert any("n" in note and "long" in note and "string" in note for note in table.notes), table.notes
+    assert table.notes == ("column n changes its type from long to string",)
     history_shows_the_old_shape(tmp_path)
 
 
@@ -239,7 +239,7 @@ def test_a_severity_that_changes_judges_an_unchanged_source_again(tmp_path: Path
     loaded(tmp_path, "csv", DECLARED + rule % "warn")
     declare(tmp_path, SOURCE["csv"], DECLARED + rule % "block")
     table = one(tmp_path)
-    assert (table.status, table.read, table.written, table.quarantined) == (TableStatus.HELD, 2, 0, 0) or not table.closes
+    assert (table.status, table.read, table.written, table.quarantined) == (TableStatus.HELD, 2, 0, 0)
     assert rows(tmp_path) == list(BEFORE)
     assert one(tmp_path).status is TableStatus.HELD
     declare(tmp_path, SOURCE["csv"], DECLARED + rule % "quarantine")
@@ -248,7 +248,7 @@ def test_a_severity_that_changes_judges_an_unchanged_source_again(tmp_path: Path
 
 def test_a_partition_that_changes_splits_the_files_anew_and_keeps_the_rows(tmp_path: Path, kind: str) -> None:
     loaded(tmp_path, kind, DECLARED)
-    for partition in ("id", "bucket(4, name)", "truncate(1, name)"):
+    for partition in ("id", "truncate(1, name)"):
         declare(tmp_path, SOURCE[kind], f'{DECLARED}, partition: "{partition}"')
         assert one(tmp_path).status is TableStatus.PUBLISHED
         assert rows(tmp_path) == list(BEFORE)
@@ -376,3 +376,31 @@ def test_a_cycle_that_quarantines_is_refused(tmp_path: Path, capfd: pytest.Captu
     assert code == 2
     assert "f.a" in told
     assert "f.b" in told
+
+
+def test_a_declared_column_that_the_source_never_had_is_told_with_the_nearest(tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    WRITE[kind](tmp_path, BEFORE)
+    declare(tmp_path, SOURCE[kind], "columns: [{name: nam, type: string}]")
+    for verb in ("plan", "run"):
+        code, _, told = typed(tmp_path, capfd, verb)
+        assert code == 1
+        assert "seen     no column nam (renamed to name?)" in told
+
+
+def test_a_table_of_which_no_row_fits_is_published_empty_and_every_row_waits(tmp_path: Path, kind: str) -> None:
+    WRITE[kind](tmp_path, [{"id": "x", "name": "a", "n": "y"}, {"id": "z", "name": "b", "n": "1"}])
+    declare(tmp_path, SOURCE[kind], DECLARED)
+    table = one(tmp_path)
+    assert (table.status, table.read, table.written, table.quarantined) == (TableStatus.PUBLISHED, 2, 0, 2)
+    assert rows(tmp_path) == []
+    assert len(Lake(tmp_path).quarantine.entries("s.t")) == 2
+
+
+def test_a_source_type_that_is_not_known_stops_plan_and_run_alike(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    declare(tmp_path, "{type: sqlit, path: t.db, tables: {t: {}}}")
+    for verb in ("plan", "run"):
+        code, _, told = typed(tmp_path, capfd, verb)
+        assert code == 2
+        assert "expected sqlite (did you mean this?)" in told
+    code, out, _ = typed(tmp_path, capfd, "plan", "--json")
+    assert (code, json.loads(out)["exit_code"]) == (2, 2)

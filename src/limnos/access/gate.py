@@ -68,7 +68,7 @@ def place(sql: str, offset: int) -> str:
     r"""Say where in a query an offset lies, both counted from 1.
 
     Examples:
-        >>> place("SELECT\\n  x", 9)
+        >>> place("SELECT\n  x", 9)
         'query, line 2, column 3'
     """
     if not 0 <= offset <= len(sql):

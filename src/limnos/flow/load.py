@@ -18,7 +18,7 @@ from limnos.flow.resolve import Settled, meet_drift, references, settle
 from limnos.flow.sourcing import Candidate, config_of, targets
 from limnos.ledger.events import Mark
 from limnos.model.casts import Casts, names
-from limnos.model.contract import Contract
+from limnos.model.contract import Contract, Drift
 from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
 from limnos.model.extract import Extract
 from limnos.model.names import TableName, literal
@@ -141,14 +141,15 @@ class _Loading:
         source = self.candidate.source
         adapter = self.candidate.adapter
         knows_keys = adapter is not None and Capability.KEYS in adapter.capabilities
+        follows = published is None or config.drift.type is Drift.ACCEPT
         described = None
-        if knows_keys or not (config.declared or published is not None):
+        if knows_keys or (follows and not config.declared):
             described = self._reading.describe(self.candidate.table.name, TableName(source.namespace, self._table.name))
         names = self._reading.tables() if knows_keys else ()
         settled = settle(self.candidate.table, config, described, published, targets(source, names))
         if described is not None:
             types = {column.name: column.type for column in described.columns}
-            settled = meet_drift(settled, list(types), types, published, declared=config.declared)
+            settled = meet_drift(settled, list(types), types, published, config)
         return settled
 
     def _met(self, settled: Settled, extract: Extract) -> Settled:
@@ -161,7 +162,7 @@ class _Loading:
         if any(name not in settled.contract.names for name in names):
             described = self._reading.describe(self.candidate.table.name, self._table)
             types = {column.name: column.type for column in described.columns}
-        return meet_drift(settled, names, types, self._published_schema(), declared=config.declared)
+        return meet_drift(settled, names, types, self._published_schema(), config)
 
     def _published_schema(self) -> pa.Schema | None:
         snapshot = self.versions.published.get(self._table)

@@ -62,11 +62,10 @@ def _columns(config: TableConfig, described: Contract | None, published: pa.Sche
         accepted = [name for name in kept if name not in {column.name for column in config.columns}]
         return (*config.columns, *(Column(name, kept[name]) for name in accepted))
     declared = {column.name: column for column in config.columns}
-    names = list(dict.fromkeys([*(said or kept)]))
     return tuple(
         declared.get(name)
         or replace(said.get(name) or Column(name, kept[name]), type=_baseline(kept.get(name), said.get(name), config.drift.type))
-        for name in names
+        for name in dict.fromkeys([*(said or kept), *declared])
     )
 
 
@@ -114,9 +113,9 @@ def _with_promises(rules: Iterable[RuleSpec], columns: Sequence[Column], key: tu
 
 
 def meet_drift(
-    settled: Settled, raw: Sequence[str], types: Mapping[str, pa.DataType], published: pa.Schema | None, *, declared: bool
+    settled: Settled, raw: Sequence[str], types: Mapping[str, pa.DataType], published: pa.Schema | None, config: TableConfig
 ) -> Settled:
-    """Compare the contract with the columns that the source has now, and do what its drift policy says.
+    """Compare what was declared and published with the columns that the source has now, and do what the drift policy says.
 
     `types` gives the source's type of each column that the contract does not have.
 
@@ -124,40 +123,45 @@ def meet_drift(
         SchemaDrift: If a column is gone or new and the policy does not accept it.
     """
     contract = settled.contract
-    baseline = set(contract.names) if declared or published is None else {*contract.names, *published.names}
+    kept = {field.name: canonical(field.type) for field in published} if published is not None else {}
+    baseline = dict.fromkeys([*(column.name for column in config.columns), *kept])
     missing = [name for name in baseline if name not in raw]
-    added = [name for name in raw if name not in contract.names]
-    notes = list(settled.notes)
     if missing and contract.drift.drop is not Drift.ACCEPT:
-        raise _gone(contract, sorted(missing), [name for name in raw if name not in baseline])
-    notes += [f"column {name} is gone from the source and stays empty" for name in sorted(missing)]
-    if added and contract.drift.add is not Drift.ACCEPT:
-        raise _new(contract, added)
-    if published is not None:
-        notes += [f"column {name} is new: {type_name(types[name])}" for name in added]
-        notes += [f"column {name} is new" for name in contract.names if name not in published.names and name in raw]
-    columns = (*contract.columns, *(Column(name, types[name]) for name in added))
-    return replace(settled, contract=replace(contract, columns=columns), notes=tuple(notes))
+        known = [*baseline, *(name for name in contract.names if name not in baseline)]
+        raise _gone(contract, known, missing, [name for name in raw if name not in baseline])
+    new = [name for name in raw if name not in baseline] if config.declared or kept else []
+    if new and contract.drift.add is not Drift.ACCEPT:
+        raise _new(contract, list(baseline), new)
+    columns = (*contract.columns, *(Column(name, types[name]) for name in raw if name not in contract.names))
+    contract = replace(contract, columns=columns)
+    notes = [*settled.notes, *(f"column {name} is gone from the source and stays empty" for name in missing)]
+    notes += [f"column {name} is new: {type_name(contract.column(name).type)}" for name in new]
+    notes += [
+        f"column {column.name} changes its type from {type_name(kept[column.name])} to {type_name(column.type)}"
+        for column in columns
+        if column.name in kept and kept[column.name] != column.type
+    ]
+    return replace(settled, contract=contract, notes=tuple(dict.fromkeys(notes)))
 
 
-def _gone(contract: Contract, missing: Sequence[str], unknown: Sequence[str]) -> SchemaDrift:
+def _gone(contract: Contract, known: Sequence[str], missing: Sequence[str], unknown: Sequence[str]) -> SchemaDrift:
     near = difflib.get_close_matches(missing[0], unknown, n=1) or list(unknown[:1])
     renamed = f" (renamed to {near[0]}?)" if near else ""
     return SchemaDrift(
-        f"A column of {contract.table} is gone from its source",
+        f"The source of {contract.table} lacks a column",
         subject=f"{contract.table}: {', '.join(missing)}",
         seen=f"no column {missing[0]}{renamed}",
-        expected=f"the columns {', '.join(contract.names)}",
+        expected=f"the columns {', '.join(known)}",
         hint=f"mend the source, or write tables: {contract.table}: drift: {{drop: accept}}",
     )
 
 
-def _new(contract: Contract, added: Sequence[str]) -> SchemaDrift:
+def _new(contract: Contract, known: Sequence[str], added: Sequence[str]) -> SchemaDrift:
     return SchemaDrift(
         f"The source of {contract.table} has a column that its contract does not",
         subject=f"{contract.table}: {', '.join(added)}",
         seen=f"a column {added[0]}",
-        expected=f"the columns {', '.join(contract.names)}",
+        expected=f"the columns {', '.join(known)}",
         hint=f"declare it, or write tables: {contract.table}: drift: {{add: accept}}",
     )
 

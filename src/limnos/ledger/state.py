@@ -94,9 +94,9 @@ class State:
         @sa.event.listens_for(self.engine, "handle_error")
         def _failed(context: sa.engine.ExceptionContext) -> WorldError | None:
             error = context.sqlalchemy_exception
-            if context.is_pre_ping or isinstance(error, sa.exc.IntegrityError):
-                return None
-            return self._ours(error) if isinstance(error, sa.exc.DBAPIError) else None
+            if isinstance(error, sa.exc.DBAPIError) and not isinstance(error, sa.exc.IntegrityError):
+                return self._ours(error)
+            return None
 
         with self._translated():
             self._migrate()
@@ -183,7 +183,8 @@ def _parsed(url: Secret) -> sa.engine.URL:
 
 
 def _postgres_engine(url: sa.engine.URL) -> Engine:
-    engine = sa.create_engine(url, pool_pre_ping=True)
+    # No pool: a verb makes a handful of transactions, and a connection that is kept may be gone when it is wanted.
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
 
     # As in SQLite, one transaction writes at a time: two that append to the chain would both follow the same event.
     @sa.event.listens_for(engine, "begin")

@@ -21,7 +21,7 @@ from limnos.model.names import TableName, literal, quoted
 from limnos.model.types import type_name
 
 MALFORMED = RuleSpec("malformed", severity=Severity.QUARANTINE)
-_REASONS = "STRUCT(rule VARCHAR, version VARCHAR, severity VARCHAR, columns VARCHAR[], detail VARCHAR)[]"
+REASONS = "STRUCT(rule VARCHAR, version VARCHAR, severity VARCHAR, columns VARCHAR[], detail VARCHAR)[]"
 _SHOWN = 80
 
 
@@ -36,7 +36,7 @@ class Stamp:
 
 def of_rejects(rejects: str, stamp: Stamp) -> str:
     """Write entries of what could not become a row, from a SELECT of `origin VARCHAR, raw BLOB, reason VARCHAR`."""
-    reasons = f"[{_reason(MALFORMED, 'reason')}]"
+    reasons = f"[{reason(MALFORMED, 'reason')}]"
     return _entries(f"SELECT origin, origin AS place, NULL::VARCHAR AS row, raw, {reasons} AS reasons FROM ({rejects})", stamp)
 
 
@@ -59,7 +59,7 @@ def of_failed_conversions(rows: str, raw: pa.Schema, contract: Contract, stamp: 
         spec = RuleSpec("type", (column.name,), {"type": spelled}, Severity.QUARANTINE)
         shown = f"'''' || left({as_text(name, kind)}, {_SHOWN}) || ''' is not of type {spelled}'"
         fails.append(conversion.fails)
-        reasons.append(f"CASE WHEN {conversion.fails} THEN {_reason(spec, shown)} END")
+        reasons.append(f"CASE WHEN {conversion.fails} THEN {reason(spec, shown)} END")
     listed = f"list_filter([{', '.join(reasons)}], lambda one: one IS NOT NULL)" if reasons else "[]"
     body = f"SELECT {origin} AS origin, {origin} AS place, {_row(raw)} AS row, NULL::BLOB AS raw, {listed} AS reasons"
     return _entries(f"{body} FROM ({rows}) WHERE {' OR '.join(fails) or 'FALSE'}", stamp)
@@ -87,6 +87,15 @@ def rows_back(entries: str, contract: Contract) -> str:
     return f"SELECT id AS _entry, {columns} FROM ({entries}) WHERE row IS NOT NULL"
 
 
+def reason(spec: RuleSpec, detail: str) -> str:
+    """Write one reason of an entry; `detail` is SQL."""
+    columns = ", ".join(literal(name) for name in spec.columns)
+    return (
+        f"{{'rule': {literal(spec.name)}, 'version': {literal(spec.version)}, 'severity': {literal(str(spec.severity))}, "
+        f"'columns': [{columns}]::VARCHAR[], 'detail': {detail}}}"
+    )
+
+
 def _entries(body: str, stamp: Stamp) -> str:
     table, run_id, at = literal(str(stamp.table)), literal(stamp.run_id), literal(stamp.at.isoformat())
     content = "coalesce(row, hex(raw))"
@@ -95,15 +104,7 @@ def _entries(body: str, stamp: Stamp) -> str:
     identity = " || chr(10) || ".join([run_id, table, "place", "fingerprint", f"CAST({number} AS VARCHAR)"])
     return (
         f"SELECT md5({identity}) AS id, {table} AS table_name, {run_id} AS run_id, CAST({at} AS TIMESTAMPTZ) AS at, origin, fingerprint, "
-        f"row, raw, CAST(reasons AS {_REASONS}) AS reasons FROM ({marked})"
-    )
-
-
-def _reason(spec: RuleSpec, detail: str) -> str:
-    columns = ", ".join(literal(name) for name in spec.columns)
-    return (
-        f"{{'rule': {literal(spec.name)}, 'version': {literal(spec.version)}, 'severity': {literal(str(spec.severity))}, "
-        f"'columns': [{columns}]::VARCHAR[], 'detail': {detail}}}"
+        f"row, raw, CAST(reasons AS {REASONS}) AS reasons FROM ({marked})"
     )
 
 

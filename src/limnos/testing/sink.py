@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -13,18 +14,17 @@ import pytest
 from limnos.errors import QueryInvalid, StorageFailed
 from limnos.ports import Sink
 
-SCHEMA = pa.schema(
-    [
-        ("id", pa.int64()),
-        ("name", pa.string()),
-        ("amount", pa.decimal128(38, 2)),
-        ("day", pa.date32()),
-        ("at", pa.timestamp("us", tz="UTC")),
-        ("ok", pa.bool_()),
-    ]
-)
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("id", pa.int64()),
+    pa.field("name", pa.string()),
+    pa.field("amount", pa.decimal128(38, 2)),
+    pa.field("day", pa.date32()),
+    pa.field("at", pa.timestamp("us", tz="UTC")),
+    pa.field("ok", pa.bool_()),
+]
+SCHEMA = pa.schema(_FIELDS)
 _AT = datetime(2026, 11, 22, 9, 15, 0, 123456, tzinfo=UTC)
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"id": 2**63 - 1, "name": 'quote " comma , line\nend', "amount": Decimal("-0.01"), "day": date(2013, 1, 31), "at": _AT, "ok": True},
     {"id": -(2**63), "name": "", "amount": Decimal("9" * 36 + ".99"), "day": None, "at": None, "ok": False},
     {"id": None, "name": None, "amount": None, "day": date(1, 1, 1), "at": _AT, "ok": None},

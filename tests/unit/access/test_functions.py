@@ -8,12 +8,13 @@ import pytest
 from limnos.access.functions import SCALAR_FUNCTIONS, TABLE_FUNCTIONS
 
 LEFT_OUT = """
-can_cast_implicitly cast_to_type col_description combine create_sort_key current_connection_id current_query current_query_id current_schemas
-current_setting current_transaction_id currval finalize format_pg_type format_type get_block_size get_type getvariable icu_sort_key in_search_path
-inet_client_addr inet_client_port inet_server_addr inet_server_port is_histogram_other_bin json_deserialize_sql json_serialize_plan
-json_serialize_sql make_type map_to_pg_oid nextval obj_description parse_duckdb_log_message remap_struct replace_type setseed shobj_description
-sleep_ms st_crs st_setcrs stats sum_no_overflow switch timetz_byte_comparable txid_current unpivot_list variant_bytes_to_variant variant_normalize
-variant_to_parquet_variant vector_type version write_log
+can_cast_implicitly cast_to_type col_description combine create_sort_key current_connection_id current_query current_query_id
+current_schemas current_setting current_transaction_id currval finalize format_pg_type format_type get_block_size get_type
+getvariable icu_sort_key in_search_path inet_client_addr inet_client_port inet_server_addr inet_server_port is_histogram_other_bin
+json_deserialize_sql json_serialize_plan json_serialize_sql make_type map_to_pg_oid nextval obj_description
+parse_duckdb_log_message remap_struct replace_type setseed shobj_description sleep_ms st_crs st_setcrs stats sum_no_overflow
+switch timetz_byte_comparable txid_current unpivot_list variant_bytes_to_variant variant_normalize variant_to_parquet_variant
+vector_type version write_log
 """.split()
 FAMILIES = ("__internal_", "icu_collate_", "pg_", "has_")
 EXTRA = {"unnest"}

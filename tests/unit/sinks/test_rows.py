@@ -67,7 +67,7 @@ def test_intervals_and_durations_can_be_written_as_text() -> None:
 
 
 @given(st.floats() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.decimals(allow_nan=False, allow_infinity=False))
-def test_a_json_value_reads_back(value: float | int | str | Decimal) -> None:
+def test_a_json_value_reads_back(value: float | str | Decimal) -> None:
     read = json.loads(as_json(value), parse_float=Decimal if isinstance(value, Decimal) else float)
     names = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}
     assert str(float(names.get(read, read))) == str(value) if isinstance(value, float) else read == value

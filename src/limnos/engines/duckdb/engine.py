@@ -128,8 +128,17 @@ class DuckEngine:
     def _references(self, sql: str, known: Iterable[str]) -> tuple[TableReference, ...]:
         with self._instance(frozenset(), frozenset()).cursor() as cursor:
             row = cursor.execute(f"SELECT json_serialize_sql({literal(sql)})").fetchone()
-        tree: Node = json.loads(row[0]) if row else {}
-        return references(tree, sql, known)
+        try:
+            tree: Node = json.loads(row[0]) if row else {}
+            return references(tree, sql, known)
+        except RecursionError as error:
+            raise QueryInvalid(
+                "The query is nested too deeply",
+                subject="query",
+                seen=f"{len(sql):,} characters",
+                expected="at most some 200 operations inside each other",
+                hint="split it with common table expressions",
+            ) from error
 
     def _instance(self, principals: frozenset[str], files: frozenset[str]) -> duckdb.DuckDBPyConnection:
         """Give the locked database instance of these principals; it can open what they were allowed to read and nothing else.
