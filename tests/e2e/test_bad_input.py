@@ -12,7 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -141,7 +141,10 @@ CASES = [
     Case("many_fields", HEAD + b"1,10,a\n2,20,b,c\n3,30,c\n", rows=AROUND, asides=[malformed(3, b"2,20,b,c\n", "too many fields: 4 of 3")]),
     Case("open_quote", HEAD + b'1,10,a\n2,20,"b\n3,30,c\n', rows=AROUND, asides=[malformed(3, b'2,20,"b\n', "quote without an end")]),
     Case(
-        "closed_quote", HEAD + b'1,10,a\n2,20,"b"x\n3,30,c\n', rows=AROUND, asides=[malformed(3, b'2,20,"b"x\n', "text after a closing quote")]
+        "closed_quote",
+        HEAD + b'1,10,a\n2,20,"b"x\n3,30,c\n',
+        rows=AROUND,
+        asides=[malformed(3, b'2,20,"b"x\n', "text after a closing quote")],
     ),
     Case("bad_utf8", HEAD + b"1,10,a\n2,20,\xff\xfe\n3,30,c\n", rows=AROUND, asides=[malformed(3, b"2,20,\xff\xfe\n", "not UTF-8")]),
     Case("nul", HEAD + b"1,10,a\n2,20,b\0b\n3,30,c\n", rows=AROUND, asides=[malformed(3, b"2,20,b\0b\n", "NUL character")]),
@@ -247,7 +250,7 @@ CASES = [
         asides=[Aside("undecodable key 2", b"2\tb\xffc", "not UTF-8, in note", "malformed")],
     ),
     Case("sqlite_not", _not_sqlite, "db", "{id: long}", error="source-unreachable", code=3),
-    Case("missing", lambda path: None, error="source-unreachable", code=3),
+    Case("missing", lambda _: None, error="source-unreachable", code=3),
     Case("folder", lambda path: path.mkdir(), error="source-unreachable", code=3),
 ]
 BY_NAME = {case.name: case for case in CASES}
@@ -266,7 +269,7 @@ def limnos(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Run the project of all cases once, as its user would."""
     directory = tmp_path_factory.mktemp("bad-input")
     for case in CASES:
@@ -284,7 +287,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "a defect in Limnos" not in ended.stderr
     result = json.loads(ended.stdout)
-    yield World(directory, ended.returncode, result, {table["table"]: table for table in result["tables"]})
+    return World(directory, ended.returncode, result, {table["table"]: table for table in result["tables"]})
 
 
 @pytest.fixture(scope="module")

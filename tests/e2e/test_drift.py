@@ -363,7 +363,9 @@ def test_tables_that_refer_to_each_other_only_warn_and_settle(tmp_path: Path) ->
     assert rows(tmp_path, "SELECT count(*) AS n FROM f.a JOIN f.b ON a.id = b.id") == [{"n": 2}]
     (third, fourth) = Lake(tmp_path).run().tables
     assert (third.status, fourth.status) == (TableStatus.UNCHANGED, TableStatus.UNCHANGED)
-    found = {str(table.table): verdict.failing for table in Lake(tmp_path).check() for verdict in table.verdicts if verdict.kind == "foreign_key"}
+    found = {
+        str(table.table): verdict.failing for table in Lake(tmp_path).check() for verdict in table.verdicts if verdict.kind == "foreign_key"
+    }
     assert found == {"f.a": 1, "f.b": 1}
 
 
@@ -378,7 +380,9 @@ def test_a_cycle_that_quarantines_is_refused(tmp_path: Path, capfd: pytest.Captu
     assert "f.b" in told
 
 
-def test_a_declared_column_that_the_source_never_had_is_told_with_the_nearest(tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_declared_column_that_was_never_there_is_told_with_the_nearest(
+    tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     WRITE[kind](tmp_path, BEFORE)
     declare(tmp_path, SOURCE[kind], "columns: [{name: nam, type: string}]")
     for verb in ("plan", "run"):

@@ -1,4 +1,4 @@
-"""The lake in object storage; with the state and the source in PostgreSQL, as a team has it."""
+"""The lake in object storage, alone and with the state and the source in PostgreSQL, as a team has it."""
 
 from __future__ import annotations
 
@@ -71,10 +71,9 @@ def test_a_wrong_key_and_an_unreachable_store_are_told(lake: str, tmp_path: Path
     with pytest.raises(StorageFailed) as caught:
         Lake(shop.directory)._parts.catalog.probe()
     assert all((caught.value.what, caught.value.subject, caught.value.seen, caught.value.expected, caught.value.hint))
-    ended = shop.command(LIMNOS, "run")
-    assert ended.returncode == 3, ended.stdout + ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert "hunter2" not in ended.stdout + ended.stderr
+    said = shop.verb("--debug", "run")
+    assert "hint:" in said
+    assert "hunter2" not in said
     assert world.seen(shop.directory)["quarantine"] == []
 
 
@@ -93,7 +92,7 @@ def test_a_team_has_its_source_and_state_in_postgres(
             "CREATE SCHEMA shop; CREATE TABLE shop.customers (id int PRIMARY KEY, name text NOT NULL);"
             "CREATE TABLE shop.orders (id int PRIMARY KEY, customer int REFERENCES shop.customers, placed timestamptz);"
             "INSERT INTO shop.customers SELECT n, 'name ' || n FROM generate_series(1, 50) n;"
-            "INSERT INTO shop.orders SELECT n, 1 + n % 50, '2024-01-01Z'::timestamptz + n * interval '1 hour' FROM generate_series(1, 900) n"
+            "INSERT INTO shop.orders SELECT n, 1 + n % 50, now() + n * interval '1 hour' FROM generate_series(1, 900) n"
         )
     assert shop.statuses() == [PUBLISHED] * 2
     assert shop.statuses() == [UNCHANGED] * 2
@@ -111,7 +110,7 @@ def test_a_team_has_its_source_and_state_in_postgres(
     sql = "SELECT count(*) AS n, count(DISTINCT c.id) AS who FROM shop.orders AS o JOIN shop.customers AS c ON c.id = o.customer"
     assert opened.query(sql).rows() == [{"n": 901, "who": 50}]
     for verb in (("doctor",), ("status",), ("history", "--json"), ("query", "SELECT * FROM system.events")):
-        assert shop.command(LIMNOS, *verb).returncode == 0
+        assert "hint:" not in shop.verb(*verb)
 
     secrets = {"secret key": s3_server.secret_key, "password": postgres_server.password}
     assert not any(secret in text for text in shop.said for secret in secrets.values())

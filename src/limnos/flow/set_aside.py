@@ -17,7 +17,7 @@ FAILED = "limnos_failed"
 """The temporary table of raw rows, with `_record`, in which a value does not fit its type."""
 BAD = "limnos_bad"
 """The temporary table of staged rows that broke a rule, as an audit leaves it."""
-_LOST, _FOUND, _ORIGINS = "limnos_lost", "limnos_found", "limnos_origins"
+_LOST, _ALIKE, _FOUND, _ORIGINS = "limnos_lost", "limnos_alike", "limnos_found", "limnos_origins"
 
 
 def entries(
@@ -56,8 +56,12 @@ def _locate(session: Session, extract: Extract, contract: Contract, staged: str)
     )
     texts = ", ".join(f"{literal(field.name)}, CAST({as_text(quoted(field.name), field.type)} AS VARCHAR)" for field in extract.schema)
     typed = f"SELECT {RECORD}, CAST(json_object({texts}) AS VARCHAR) AS _raw, {casts.select} FROM {numbered(extract.scan)} AS raw"
-    alike = f"SELECT * FROM (SELECT *, hash({columns}) AS _hash FROM ({typed})) WHERE _hash IN (SELECT _hash FROM {_LOST})"
-    ranked = f"SELECT *, row_number() OVER (PARTITION BY {columns} ORDER BY {RECORD}) AS _copy FROM ({alike})"
+    # A statement of its own: within a larger one the engine may read the parts of a scan in any order, and number them so.
+    session.run(
+        f"CREATE OR REPLACE TEMP TABLE {_ALIKE} AS SELECT * FROM (SELECT *, hash({columns}) AS _hash FROM ({typed})) "
+        f"WHERE _hash IN (SELECT _hash FROM {_LOST})"
+    )
+    ranked = f"SELECT *, row_number() OVER (PARTITION BY {columns} ORDER BY {RECORD}) AS _copy FROM {_ALIKE}"
     same = " AND ".join(f"l.{quoted(name)} IS NOT DISTINCT FROM r.{quoted(name)}" for name in contract.names)
     session.run(
         f"CREATE OR REPLACE TEMP TABLE {_FOUND} AS SELECT l.*, r.{RECORD}, r._raw FROM {_LOST} AS l "

@@ -53,7 +53,9 @@ def test_all_tables_are_read_as_of_one_instant(loaded: Lake) -> None:
     assert loaded.query(sql, as_of=at).rows() == [{"c": 2, "o": 1}]
 
 
-@pytest.mark.parametrize("sql", ["", "  ;", "DELETE FROM shop.customers", "SELECT 1; SELECT 2", "SELECT nope FROM shop.customers", "SELECT 1/"])
+@pytest.mark.parametrize(
+    "sql", ["", "  ;", "DELETE FROM shop.customers", "SELECT 1; SELECT 2", "SELECT nope FROM shop.customers", "SELECT 1/"]
+)
 def test_anything_but_one_select_that_binds_is_refused(loaded: Lake, sql: str) -> None:
     with pytest.raises(QueryInvalid):
         loaded.query(sql).rows()

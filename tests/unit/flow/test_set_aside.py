@@ -58,9 +58,24 @@ def test_equal_rows_each_have_a_line_of_their_own(directory: Path) -> None:
     assert len({entry.id for entry in found}) == 3
 
 
+def test_files_with_their_columns_in_another_order_never_mix_up_their_lines(directory: Path) -> None:
+    """The engine reads such files as parts of one scan; it once numbered the parts in the order in which its threads came."""
+    for number in range(6):
+        row = f"{number},-1,a" if number % 2 else f"a,-1,{number}"
+        good = "".join(f"{n},1,g\n" if number % 2 else f"g,1,{n}\n" for n in range(100, 100 + number))
+        (directory / f"t{number}.csv").write_text(("id,n,note\n" if number % 2 else "note,n,id\n") + good + row + "\n")
+    expected = {f"t{number}.csv:{number + 2}": str(number) for number in range(6)}
+    for again in range(3):
+        (directory / "t9.csv").write_text(f"id,n,note\n{again},0,a\n")
+        assert entries_by_line(directory) == expected
+
+
 def test_all_reasons_of_a_row_are_kept(directory: Path) -> None:
     (directory / "t.csv").write_text("id,n,note\nx,y,a\n1,-1,\n")
-    assert [[reason.rule for reason in entry.reasons] for entry in entries(directory)] == [["type:id", "type:n"], ["range:n", "not_null:note"]]
+    assert [[reason.rule for reason in entry.reasons] for entry in entries(directory)] == [
+        ["type:id", "type:n"],
+        ["range:n", "not_null:note"],
+    ]
 
 
 def test_a_column_that_the_lake_does_not_have_yet_is_kept_with_a_row_that_does_not_fit(directory: Path) -> None:

@@ -83,6 +83,12 @@ def test_the_same_step_gives_the_same_ids_and_equal_rows_differ(session: Session
     assert not {entry["id"] for entry in later} & {entry["id"] for entry in first}
 
 
+def test_ids_do_not_depend_on_the_order_of_reading(session: Session) -> None:
+    table = pa.table({"n": ["x", "y", "x", "z"], "d": ["1"] * 4, "extra": ["e"] * 4, "_record": [0, 1, 2, 3]})
+    sql = of_failed_conversions("SELECT * FROM given", TEXTS, CONTRACT, STAMP, origin="''")
+    assert entries(session, sql, given=table) == entries(session, sql, given=table.take([3, 2, 1, 0]))
+
+
 _VALUES = {
     "n": st.integers(-(2**63), 2**63 - 1),
     'x "/~': st.floats(),

@@ -80,6 +80,11 @@ def test_mixed_line_ends_all_end_a_record(csv_of) -> None:
         assert opened.extract.rejected == 0
 
 
+def test_a_byte_order_mark_inside_the_file_is_text(csv_of) -> None:
+    with csv_of(HEAD + "short\n\ufeff1,2,3\n") as opened:
+        assert opened.rows == rows(("\ufeff1", "2", "3"))
+
+
 def test_only_the_broken_file_of_many_takes_the_slow_way_and_the_order_stays(files) -> None:
     files.write("in/1.csv", "a,b\n1,2\n")
     files.write("in/2.csv", "a,b\n3\n4,5\n")

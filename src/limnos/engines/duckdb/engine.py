@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from limnos.access.gate import Node, TableReference, references
-from limnos.engines.duckdb.errors import is_damaged, storage_failed, tells_values, translated
+from limnos.engines.duckdb.errors import in_our_words, is_damaged, storage_failed, tells_values, translated
 from limnos.engines.duckdb.footers import FileGroup, file_groups
 from limnos.engines.duckdb.session import BATCH_ROWS, DuckSession, guarded
 from limnos.engines.duckdb.spill import spill_directory, sweep
@@ -58,8 +58,12 @@ class DuckEngine:
     @contextmanager
     def session(self) -> Generator[DuckSession]:
         """Open a database of its own for trusted SQL."""
-        with self._connect() as connection:
+        connection = self._connect()
+        try:
             yield DuckSession(connection, self._storage.reach(connection))
+        finally:
+            connection.interrupt()
+            connection.close()
 
     def tables_of(self, sql: str, known: Iterable[str] = ()) -> frozenset[str]:
         """Name the relations that one SELECT reads, as written; `known` names serve "did you mean".
@@ -89,13 +93,11 @@ class DuckEngine:
         instance = self._instance(principals, _files(relation for relation, _ in views.values()))
         cursor = instance.cursor()
         try:
-            try:
+            with in_our_words(cursor, lambda error: ours(error, catalog)):
                 cursor.execute(f"ATTACH ':memory:' AS {catalog}; USE {catalog}")
                 for name, (relation, decision) in views.items():
                     self._create(cursor, catalog, name, relation, decision)
                 reader = cursor.execute(_unambiguous(sql, uses, catalog)).to_arrow_reader(BATCH_ROWS)
-            except duckdb.Error as error:
-                raise ours(error, catalog) from error
             yield guarded(reader, lambda error: ours(error, catalog))
         finally:
             cursor.interrupt()
@@ -126,6 +128,14 @@ class DuckEngine:
         return self._spellings[files]
 
     def _references(self, sql: str, known: Iterable[str]) -> tuple[TableReference, ...]:
+        if "\0" in sql or (not sql.isascii() and sql != sql.encode(errors="replace").decode()):
+            raise QueryInvalid(
+                "The query is not text",
+                subject="query",
+                seen="a byte that no text holds",
+                expected="UTF-8 without NUL",
+                hint="limnos query --help",
+            )
         with self._instance(frozenset(), frozenset()).cursor() as cursor:
             row = cursor.execute(f"SELECT json_serialize_sql({literal(sql)})").fetchone()
         try:

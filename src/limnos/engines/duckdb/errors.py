@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import duckdb
 
@@ -17,7 +19,6 @@ _VALUES = (
     duckdb.ConstraintException,
     duckdb.TypeMismatchException,
 )
-_FROM_STREAM = re.compile(r"^(?:Invalid Input|Conversion|Out of Range) Error: ")
 
 
 def storage_failed(subject: str, seen: str) -> StorageFailed:
@@ -62,3 +63,16 @@ def is_damaged(error: duckdb.Error) -> bool:
 def tells_values(error: duckdb.Error) -> bool:
     """Tell whether the message of an error may hold values of rows."""
     return isinstance(error, _VALUES)
+
+
+@contextmanager
+def in_our_words(connection: duckdb.DuckDBPyConnection, ours: Callable[[duckdb.Error], LimnosError]) -> Generator[None]:
+    """Let no error of the driver out; an interrupt from the keyboard stops what runs and stays one."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise ours(error) from error
+    except RuntimeError as error:
+        # The driver says so in a RuntimeError, and goes on in the background.
+        connection.interrupt()
+        raise (KeyboardInterrupt if "interrupted" in str(error) else error) from error

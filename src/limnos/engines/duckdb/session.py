@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from limnos.engines.duckdb.errors import storage_failed, translated
+from limnos.engines.duckdb.errors import in_our_words, storage_failed, translated
 from limnos.engines.duckdb.footers import file_groups
 from limnos.engines.duckdb.views import live_rows
 from limnos.errors import LimnosError
@@ -37,21 +37,16 @@ class DuckSession:
             QueryInvalid: If it does not parse, bind or run.
             StorageFailed: If a file cannot be read or written.
         """
-        with self._inputs(inputs):
-            try:
-                self._reach(sql)
-                return self._connection.execute(sql).to_arrow_table()
-            except duckdb.Error as error:
-                raise translated(error, "engine session") from error
+        with self._inputs(inputs), in_our_words(self._connection, _of_session):
+            self._reach(sql)
+            return self._connection.execute(sql).to_arrow_table()
 
     def relation(self, relation: Relation, *, positions: bool = False) -> str:
         """Write the SELECT of a version's live rows; with `positions`, each row says where it is."""
         for file in (*relation.files, *relation.deletes):
             self._reach(file)
-        try:
+        with in_our_words(self._connection, lambda error: storage_failed(str(relation.table), str(error))):
             return live_rows(relation, file_groups(self._connection, relation.files), positions=positions)
-        except duckdb.Error as error:
-            raise storage_failed(str(relation.table), str(error)) from error
 
     def stream(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
         """Run one SELECT and give its result as a one-pass stream; inputs stay registered until the session ends.
@@ -62,12 +57,10 @@ class DuckSession:
         """
         for name, rows in inputs.items():
             self._connection.register(name, rows)
-        try:
+        with in_our_words(self._connection, _of_session):
             self._reach(sql)
             reader = self._connection.execute(sql).to_arrow_reader(BATCH_ROWS)
-        except duckdb.Error as error:
-            raise translated(error, "engine session") from error
-        return guarded(reader, lambda error: translated(error, "engine session"))
+        return guarded(reader, _of_session)
 
     def write(self, sql: str, layout: Layout, **inputs: pa.Table | pa.RecordBatchReader) -> tuple[WrittenFile, ...]:
         """Write the rows of one SELECT as zstd Parquet files with new names, one set per thread or per partition value.
@@ -81,12 +74,10 @@ class DuckSession:
                 Path(layout.directory).mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise storage_failed(layout.directory, str(error)) from error
-        with self._inputs(inputs):
-            try:
-                self._reach(layout.directory)
-                rows = self._connection.execute(_copy(sql, layout)).fetchall()
-            except duckdb.Error as error:
-                raise translated(error, layout.directory) from error
+        with self._inputs(inputs), in_our_words(self._connection, lambda error: translated(error, layout.directory)):
+            self._reach(layout.directory)
+            self._reach(sql)
+            rows = self._connection.execute(_copy(sql, layout)).fetchall()
         return tuple(_written(row) for row in rows if row[1])
 
     @contextmanager
@@ -112,6 +103,10 @@ def guarded(reader: pa.RecordBatchReader, ours: Callable[[duckdb.Error], LimnosE
             raise ours(duckdb.Error(str(error))) from error
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+
+def _of_session(error: duckdb.Error) -> LimnosError:
+    return translated(error, "engine session")
 
 
 def _copy(sql: str, layout: Layout) -> str:

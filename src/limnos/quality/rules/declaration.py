@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from limnos.errors import RuleInvalid
@@ -118,8 +118,3 @@ def between(low: object, high: object, *, exclusive: bool = False) -> str:
     if low is not None:
         return f"greater than {low}" if exclusive else f"at least {low}"
     return f"less than {high}" if exclusive else f"at most {high}"
-
-
-def argument_names(arguments: Mapping[str, object]) -> str:
-    """List the arguments that were given."""
-    return ", ".join(arguments) or "none"

@@ -14,7 +14,7 @@ from limnos.model.data import WrittenFile
 from limnos.model.names import quoted
 from limnos.model.types import type_name
 from limnos.model.verdict import Dimension
-from limnos.quality.rules.declaration import Declaration, argument_names, between
+from limnos.quality.rules.declaration import Declaration, between
 from limnos.quality.rules.shape import Row, RowRule
 from limnos.quality.rules.typed import Value, sql_value, typed
 
@@ -44,7 +44,7 @@ class Range(RowRule):
         if not isinstance(exclusive, bool):
             raise declaration.invalid("exclusive is not true or false", str(exclusive), "true or false")
         if low is None and high is None:
-            raise declaration.invalid("range says neither min nor max", argument_names(spec.arguments), "min, max or both")
+            raise declaration.invalid("range says neither min nor max", "neither", "min, max or both")
         if low is not None and high is not None and (low > high or (exclusive and low == high)):
             raise declaration.invalid("no value can be in the range", f"min {low}, max {high}", "min below max")
         return cls(declaration.spec, column.type, low, high, exclusive)

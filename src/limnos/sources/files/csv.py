@@ -147,6 +147,8 @@ def _mended(part: _Part, dialect: Dialect, session: Session, path: Path, rejects
     rows = 0
     try:
         with path.open("wb") as copy:
+            # The engine drops a byte order mark at the start, which could be text of the first row.
+            copy.write(dialect.delimiter.join(f"c{number}" for number in range(len(part.names))).encode() + b"\n")
             for record in _records(part, dialect, session, runs=True):
                 if record.kind is Kind.ROW:
                     rows += record.rows
@@ -198,7 +200,7 @@ def _read_csv(parts: Sequence[_Part], dialect: Dialect) -> str:
     nulls = ", ".join(literal(value) for value in dialect.null_values or ("\n",))
     options = {
         "auto_detect": "false",
-        "header": str(dialect.header and not first.copy).lower(),
+        "header": str(dialect.header or bool(first.copy)).lower(),
         "columns": "{" + columns + "}",
         "delim": literal(dialect.delimiter),
         "quote": literal(dialect.quote),
