@@ -15,7 +15,7 @@ Server = TypeVar("Server")
 # It is tested as its users would: installed as a wheel (e2e/test_plugin.py).
 collect_ignore = ["plugin"]
 
-pytest.register_assert_rewrite("limnos.testing.source", "limnos.testing.rule")
+pytest.register_assert_rewrite(*(f"limnos.testing.{suite}" for suite in ("catalog", "engine", "policy", "rule", "sink", "source")))
 
 
 @contextmanager

@@ -86,8 +86,8 @@ class Engine(Protocol):
         """Open a workspace for trusted SQL."""
         ...
 
-    def tables_of(self, sql: str) -> frozenset[str]:
-        """Name the relations that one SELECT reads, as written (`namespace.name`), common table expressions resolved away.
+    def tables_of(self, sql: str, known: Iterable[str] = ()) -> frozenset[str]:
+        """Name the relations that one SELECT reads, as written (`namespace.name`); `known` names serve "did you mean".
 
         Raises:
             QueryInvalid: If it is not exactly one SELECT, or names a relation or function that is not on the allow-list.

@@ -36,11 +36,10 @@ def land(engine: Engine, session: Session, extract: Extract, contract: Contract,
         MalformedFile: If the engine gives up on what a scan reads.
     """
     casts = Casts.of(extract.schema, contract)
-    select, fails = casts.select, casts.fails
     if extract.batches is not None:
-        return _land_stream(engine, session, extract, layout, select, fails)
+        return _land_stream(engine, session, extract, layout, casts)
     try:
-        return _land_scan(session, extract, layout, select, fails)
+        return _land_scan(session, extract, layout, casts)
     except QueryInvalid as error:
         raise MalformedFile(
             f"The rows of {contract.table} cannot be read from their source",
@@ -51,24 +50,22 @@ def land(engine: Engine, session: Session, extract: Extract, contract: Contract,
         ) from error
 
 
-def _land_scan(session: Session, extract: Extract, layout: Layout, select: str, fails: str) -> Landed:
-    if not fails:
-        return Landed(session.write(f"SELECT {select} FROM ({extract.scan})", layout), 0)
-    files = session.write(f"SELECT {select} FROM ({extract.scan}) AS raw WHERE NOT ({fails})", layout)
-    landed = Landed(files, extract.rows - sum(file.rows for file in files))
+def _land_scan(session: Session, extract: Extract, layout: Layout, casts: Casts) -> Landed:
+    files = session.write(casts.fitting(f"({extract.scan}) AS raw"), layout)
+    landed = Landed(files, extract.rows - sum(file.rows for file in files) if casts.fails else 0)
     if landed.failed:
-        session.run(f"CREATE TEMP TABLE {FAILED} AS SELECT * FROM {numbered(extract.scan)} AS raw WHERE {fails}")
+        session.run(f"CREATE TEMP TABLE {FAILED} AS SELECT * FROM {numbered(extract.scan)} AS raw WHERE {casts.fails}")
     return landed
 
 
-def _land_stream(engine: Engine, session: Session, extract: Extract, layout: Layout, select: str, fails: str) -> Landed:
+def _land_stream(engine: Engine, session: Session, extract: Extract, layout: Layout, casts: Casts) -> Landed:
     stream = _Stream(extract)
-    if not fails:
-        return Landed(stream.write(session, f"SELECT {select} FROM raw", layout, stream.reader()), 0)
+    if not casts.fails:
+        return Landed(stream.write(session, casts.fitting("raw"), layout, stream.reader()), 0)
     with engine.session() as converter:
         empty = extract.schema.empty_table()
         converter.run(f"CREATE TEMP TABLE {FAILED} AS SELECT 0::BIGINT AS {RECORD}, * FROM raw", raw=empty)
-        good = _fitting(converter, stream, select, fails)
+        good = _fitting(converter, stream, casts)
         first = next(good, None)
         files: tuple[WrittenFile, ...] = ()
         if first is not None:
@@ -85,15 +82,15 @@ def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa
     yield from rest
 
 
-def _fitting(converter: Session, stream: _Stream, select: str, fails: str) -> Iterator[pa.RecordBatch]:
+def _fitting(converter: Session, stream: _Stream, casts: Casts) -> Iterator[pa.RecordBatch]:
     """Give the rows that fit, batch by batch; the others are added to the converter's table `FAILED`."""
     start = 0
     for batch in stream:
         raw = pa.Table.from_batches([batch])
-        good = converter.run(f"SELECT {select} FROM raw WHERE NOT ({fails})", raw=raw)
+        good = converter.run(casts.fitting("raw"), raw=raw)
         if good.num_rows < raw.num_rows:
             ordinal = f"row_number() OVER () - 1 + {start} AS {RECORD}"
-            converter.run(f"INSERT INTO {FAILED} SELECT * FROM (SELECT {ordinal}, * FROM raw) WHERE {fails}", raw=raw)
+            converter.run(f"INSERT INTO {FAILED} SELECT * FROM (SELECT {ordinal}, * FROM raw) WHERE {casts.fails}", raw=raw)
         start += raw.num_rows
         yield from good.to_batches()
 

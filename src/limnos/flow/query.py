@@ -15,7 +15,7 @@ from limnos.errors import ExtraMissing, UnknownName
 from limnos.flow.parts import Parts
 from limnos.flow.quarantine import entries_table
 from limnos.ledger import readings
-from limnos.model.data import Relation
+from limnos.model.data import Relation, Snapshot
 from limnos.model.decision import Action
 from limnos.model.names import TableName
 
@@ -109,30 +109,24 @@ def query(parts: Parts, sql: str, *, as_of: datetime | None = None) -> Result:
         QueryInvalid: If it is not one SELECT, or does not bind or run.
         Refused: If the policy refuses a table that it reads.
     """
-    names = parts.engine.tables_of(sql)
-    relations = _relations(parts, names, as_of)
+    pinned = {str(table): snapshot for table, snapshot in parts.catalog.pin(as_of).items() if str(table) not in SYSTEM}
+    names = parts.engine.tables_of(sql, [*pinned, *SYSTEM])
+    relations = _relations(parts, names, pinned)
     decisions = {name: parts.policy.decide(parts.principal, Action.READ, TableName.parse(name)) for name in relations}
     stack = ExitStack()
     stream = stack.enter_context(parts.engine.query(sql, relations, decisions))
     return Result(stack, stream)
 
 
-def _relations(parts: Parts, names: frozenset[str], as_of: datetime | None) -> dict[str, Relation | pa.Table]:
-    if not names:
-        return {}
-    system = {name: SYSTEM[name](parts) for name in map(str.lower, names) if name in SYSTEM}
-    if len(system) == len(names):
-        return dict(system)
-    pinned = {str(table).lower(): snapshot for table, snapshot in parts.catalog.pin(as_of).items() if str(table) not in SYSTEM}
-    found: dict[str, Relation | pa.Table] = dict(system)
-    for name in names:
-        if name.lower() in system:
-            continue
-        if name.lower() not in pinned:
-            known = [*(str(snapshot.table) for snapshot in pinned.values()), *SYSTEM]
-            raise UnknownName.among("table", name, known, hint="limnos status")
-        relation = parts.catalog.relation(pinned[name.lower()])
-        found[str(relation.table)] = relation
+def _relations(parts: Parts, names: frozenset[str], pinned: Mapping[str, Snapshot]) -> dict[str, Relation | pa.Table]:
+    """Find what a query reads; names are found as SQL finds them, whatever their case."""
+    known = {name.casefold(): name for name in (*SYSTEM, *pinned)}
+    found: dict[str, Relation | pa.Table] = {}
+    for said in names:
+        name = known.get(said.casefold())
+        if name is None:
+            raise UnknownName.among("table", said, known.values(), hint="limnos status")
+        found[name] = SYSTEM[name](parts) if name in SYSTEM else parts.catalog.relation(pinned[name])
     return found
 
 

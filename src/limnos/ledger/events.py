@@ -204,7 +204,7 @@ class StateLedger:
 
 
 def _event(row: sa.Row[tuple[object, ...]]) -> Event:
-    said = row._mapping  # noqa: SLF001 SQLAlchemy's documented name for access by column name
+    said = row._mapping  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] SQLAlchemy's documented name for access by column name
     try:
         return Event(
             seq=said["seq"],

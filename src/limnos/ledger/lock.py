@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ _ADVISORY_KEY = 0x4C494D4E4F53  # "LIMNOS"
 
 
 @contextmanager
-def exclusive(state: State, holder: str, *, wait_s: float) -> Iterator[None]:
+def exclusive(state: State, holder: str, *, wait_s: float) -> Generator[None]:
     """Hold the lake's write lock; `holder` is what others are told.
 
     Raises:
@@ -37,7 +37,7 @@ def exclusive(state: State, holder: str, *, wait_s: float) -> Iterator[None]:
 
 
 @contextmanager
-def _file_lock(database: Path, said: str, wait_s: float) -> Iterator[None]:
+def _file_lock(database: Path, said: str, wait_s: float) -> Generator[None]:
     path = database.with_name(database.name + ".lock")
     try:
         file = path.open("a+")
@@ -86,7 +86,7 @@ def _in_progress(said: str, subject: str) -> RunInProgress:
 
 
 @contextmanager
-def _advisory_lock(state: State, wait_s: float) -> Iterator[None]:
+def _advisory_lock(state: State, wait_s: float) -> Generator[None]:
     deadline = time.monotonic() + wait_s
     with state.engine.connect().execution_options(isolation_level="AUTOCOMMIT", limnos_reads=True) as connection:
         while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_ADVISORY_KEY))).scalar():

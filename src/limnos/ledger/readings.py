@@ -13,53 +13,53 @@ from limnos.model.event import Event
 
 _UTC: pa.DataType = pa.timestamp("us", tz="UTC")
 
-RUNS: pa.Schema = pa.schema(
+RUNS = pa.schema(
     [
-        pa.field("run_id", pa.string()),
-        pa.field("table_name", pa.string()),
-        pa.field("status", pa.string()),
-        pa.field("read", pa.int64()),
-        pa.field("written", pa.int64()),
-        pa.field("quarantined", pa.int64()),
-        pa.field("unchanged", pa.int64()),
-        pa.field("snapshot_id", pa.int64()),
-        pa.field("score", pa.float64()),
-        pa.field("seconds", pa.float64()),
-        pa.field("finished_at", _UTC),
-        pa.field("actor", pa.string()),
-        pa.field("error", pa.string()),
+        ("run_id", pa.string()),
+        ("table_name", pa.string()),
+        ("status", pa.string()),
+        ("read", pa.int64()),
+        ("written", pa.int64()),
+        ("quarantined", pa.int64()),
+        ("unchanged", pa.int64()),
+        ("snapshot_id", pa.int64()),
+        ("score", pa.float64()),
+        ("seconds", pa.float64()),
+        ("finished_at", _UTC),
+        ("actor", pa.string()),
+        ("error", pa.string()),
     ]
 )
 VERDICTS = pa.schema(
     [
-        pa.field("run_id", pa.string()),
-        pa.field("table_name", pa.string()),
-        pa.field("snapshot_id", pa.int64()),
-        pa.field("rule", pa.string()),
-        pa.field("kind", pa.string()),
-        pa.field("columns", pa.list_(pa.string())),
-        pa.field("version", pa.string()),
-        pa.field("severity", pa.string()),
-        pa.field("dimension", pa.string()),
-        pa.field("outcome", pa.string()),
-        pa.field("numerator", pa.int64()),
-        pa.field("denominator", pa.int64()),
-        pa.field("proof", pa.string()),
-        pa.field("detail", pa.string()),
-        pa.field("at", _UTC),
+        ("run_id", pa.string()),
+        ("table_name", pa.string()),
+        ("snapshot_id", pa.int64()),
+        ("rule", pa.string()),
+        ("kind", pa.string()),
+        ("columns", pa.list_(pa.string())),
+        ("version", pa.string()),
+        ("severity", pa.string()),
+        ("dimension", pa.string()),
+        ("outcome", pa.string()),
+        ("numerator", pa.int64()),
+        ("denominator", pa.int64()),
+        ("proof", pa.string()),
+        ("detail", pa.string()),
+        ("at", _UTC),
     ]
 )
 EVENTS = pa.schema(
     [
-        pa.field("seq", pa.int64()),
-        pa.field("at", _UTC),
-        pa.field("actor", pa.string()),
-        pa.field("action", pa.string()),
-        pa.field("subject", pa.string()),
-        pa.field("run_id", pa.string()),
-        pa.field("payload", pa.string()),
-        pa.field("previous", pa.string()),
-        pa.field("hash", pa.string()),
+        ("seq", pa.int64()),
+        ("at", _UTC),
+        ("actor", pa.string()),
+        ("action", pa.string()),
+        ("subject", pa.string()),
+        ("run_id", pa.string()),
+        ("payload", pa.string()),
+        ("previous", pa.string()),
+        ("hash", pa.string()),
     ]
 )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.event import listens_for
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from limnos.errors import ProjectInvalid, StateCorrupt, StorageFailed, WorldError
 from limnos.model.event import GENESIS
@@ -91,10 +93,10 @@ class State:
         self.engine = _sqlite_engine(parsed, self.path) if self.is_sqlite else _postgres_engine(parsed)
 
         # The catalog works on the same engine and knows nothing of this class: its errors become ours at the engine.
-        @sa.event.listens_for(self.engine, "handle_error")
+        @listens_for(self.engine, "handle_error")
         def _failed(context: sa.engine.ExceptionContext) -> WorldError | None:
             error = context.sqlalchemy_exception
-            if isinstance(error, sa.exc.DBAPIError) and not isinstance(error, sa.exc.IntegrityError):
+            if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
                 return self._ours(error)
             return None
 
@@ -107,13 +109,13 @@ class State:
         return str(self.path) if self.path else make_url(self._url.reveal()).render_as_string(hide_password=True)
 
     @contextmanager
-    def begin(self) -> Iterator[StateTransaction]:
+    def begin(self) -> Generator[StateTransaction]:
         """Open one transaction that writes, alone; leaving it without an error commits, with one rolls back."""
         with self._translated(), self.engine.begin() as connection:
             yield StateTransaction(connection)
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Generator[Connection]:
         """Open a connection that only reads, at one point in time for the statements of one call."""
         options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._translated(), self.engine.connect().execution_options(limnos_reads=True, **options) as connection:
@@ -136,13 +138,13 @@ class State:
                 )
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
-        except sa.exc.DBAPIError as error:
+        except DBAPIError as error:
             raise self._ours(error) from error
 
-    def _ours(self, error: sa.exc.DBAPIError) -> WorldError:
+    def _ours(self, error: DBAPIError) -> WorldError:
         seen = self._url.scrub(str(error.orig).strip().splitlines()[0])
         password = make_url(self._url.reveal()).password
         seen = seen.replace(password, "***") if password else seen
@@ -171,7 +173,7 @@ class State:
 def _parsed(url: Secret) -> sa.engine.URL:
     try:
         return make_url(url.reveal())
-    except (sa.exc.ArgumentError, ValueError):
+    except (ArgumentError, ValueError):
         # The cause is left out: it quotes the address, password and all.
         raise ProjectInvalid(
             "The address of the state database cannot be read",
@@ -187,7 +189,7 @@ def _postgres_engine(url: sa.engine.URL) -> Engine:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
 
     # As in SQLite, one transaction writes at a time: two that append to the chain would both follow the same event.
-    @sa.event.listens_for(engine, "begin")
+    @listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         if not connection.get_execution_options().get("limnos_reads", False):
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_BUSY_TIMEOUT_MS}")
@@ -212,13 +214,13 @@ def _sqlite_engine(url: sa.engine.URL, path: Path | None) -> Engine:
 
     # The driver's own transaction handling starts a transaction too late for two writers: it is switched off, and each
     # transaction takes the write lock at its start.
-    @sa.event.listens_for(engine, "connect")
+    @listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_TIMEOUT_MS}"):
             connection.execute(f"PRAGMA {pragma}")
 
-    @sa.event.listens_for(engine, "begin")
+    @listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         read_only = connection.get_execution_options().get("limnos_reads", False)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -49,6 +49,14 @@ class Casts:
         """The condition, never null, of a row that does not fit; empty where nothing can fail."""
         return " OR ".join(f"({one.fails})" for one in self.columns.values() if not one.certain)
 
+    def fitting(self, relation: str) -> str:
+        """Write the SELECT of the typed rows of `relation` in which every value fits."""
+        if not self.fails:
+            return f"SELECT {self.select} FROM {relation}"
+        # A volatile term keeps the engine from pulling the condition below the values, where it would compute every value twice.
+        judged = f"SELECT {self.select}, ({self.fails}) OR random() < 0 AS _misfit FROM {relation}"
+        return f"SELECT * EXCLUDE (_misfit) FROM ({judged}) WHERE NOT _misfit"
+
     @property
     def uncertain(self) -> tuple[str, ...]:
         """The columns in which a value may fail."""

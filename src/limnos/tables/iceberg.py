@@ -196,7 +196,7 @@ class Iceberg:
     def _files_of(self, transaction: Transaction) -> Sequence[DataFile]:
         if transaction.table_metadata.current_snapshot() is None:
             return []
-        return [task.file for task in transaction._table.scan().plan_files()]  # noqa: SLF001 the table a transaction began from
+        return [task.file for task in transaction._table.scan().plan_files()]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] where it began
 
     def _data_files(self, metadata: TableMetadata, files: Sequence[WrittenFile]) -> Sequence[DataFile]:
         schema, spec = metadata.schema(), metadata.spec()

@@ -83,7 +83,8 @@ def evolve(transaction: Transaction, catalog: MetastoreCatalog, contract: Contra
 
 def iceberg_schema(catalog: MetastoreCatalog, contract: Contract) -> Schema:
     """Give a contract's columns as a new Iceberg schema: every column optional, ids from 1 in order."""
-    return assign_fresh_schema_ids(catalog._convert_schema_if_needed(contract.schema))  # noqa: SLF001 the one conversion PyIceberg offers
+    # PyIceberg offers no other conversion.
+    return assign_fresh_schema_ids(catalog._convert_schema_if_needed(contract.schema))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def widens(old: pa.DataType, new: pa.DataType) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -43,7 +43,7 @@ class Storage:
         return {"warehouse": self.uri} | style | {word: _revealed(said[name]) for name, word in words.items() if said.get(name)}
 
     @contextmanager
-    def told(self, verb: str, uri: str) -> Iterator[None]:
+    def told(self, verb: str, uri: str) -> Generator[None]:
         """Turn what the file system says of `uri` into an error of ours.
 
         Raises:

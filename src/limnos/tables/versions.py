@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 
 from limnos.errors import ProjectInvalid, PublishConflict
 from limnos.model.data import Snapshot
@@ -125,7 +126,7 @@ def move(connection: Connection, pointer: Pointer) -> None:
                     iceberg_type="TABLE",
                 )
             )
-        except sa.exc.IntegrityError as error:
+        except IntegrityError as error:
             raise conflict(pointer.table, "the table was created meanwhile") from error
         return
     moved = connection.execute(

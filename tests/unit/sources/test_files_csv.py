@@ -80,6 +80,20 @@ def test_mixed_line_ends_all_end_a_record(csv_of) -> None:
         assert opened.extract.rejected == 0
 
 
+def test_the_engine_is_not_believed_where_it_counts_other_rows_than_there_are(csv_of) -> None:
+    with csv_of("a\n\r\n1\n") as opened:
+        assert [row["a"] for row in opened.rows] == [None, "1"]
+
+
+def test_a_name_that_looks_like_a_pattern_is_that_file_only(files) -> None:
+    files.write("a*.csv", "a\n1\n")
+    files.write("ab.csv", "a\n2\n")
+    with files.open("a*.csv") as opened:
+        assert [row["a"] for row in opened.rows] == ["1"]
+    with files.open("*.csv") as opened:
+        assert [row["a"] for row in opened.rows] == ["1", "2"]
+
+
 def test_a_byte_order_mark_inside_the_file_is_text(csv_of) -> None:
     with csv_of(HEAD + "short\n\ufeff1,2,3\n") as opened:
         assert opened.rows == rows(("\ufeff1", "2", "3"))

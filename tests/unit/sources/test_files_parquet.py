@@ -137,7 +137,14 @@ def test_a_type_that_iceberg_has_not_is_refused(files) -> None:
     assert raised.value.what == "Column n has a type that an Iceberg table has not"
 
 
-def test_the_names_of_directories_do_not_become_columns(files) -> None:
-    put(files, "year=2024/t.parquet", n=pa.array([1]))
+def test_the_names_of_directories_are_no_columns(files) -> None:
+    put(files, "year=2024/t.parquet", year=pa.array([1999]))
     with files.open("**/*.parquet") as opened:
+        assert opened.rows == [{"year": 1999}]
+
+
+def test_a_name_that_looks_like_a_pattern_is_that_file_only(files) -> None:
+    put(files, "a*.parquet", n=pa.array([1]))
+    put(files, "ab.parquet", n=pa.array([2]))
+    with files.open("a*.parquet") as opened:
         assert opened.rows == [{"n": 1}]

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import click
 
-from limnos.apps.cli.rows import MOST_SHOWN, table, write
+from limnos.apps.cli.rows import MOST_SHOWN, table
 from limnos.apps.cli.terminal import Terminal, pass_terminal, speaking
 from limnos.errors import RequestError
 
-FORMATS = ("table", "json", "csv", "parquet", "arrow")
+FORMATS = ("table", "json", "ndjson", "csv", "parquet", "arrow")
 
 
 @click.command()
@@ -44,13 +44,15 @@ def query(terminal: Terminal, sql: str, form: str | None, output: str | None, as
             if more:
                 terminal.note(f"only the first {MOST_SHOWN:,} rows are shown; --format csv or --output FILE gives all")
         else:
-            write(result.reader(), form, sys.stdout.buffer)
+            from limnos.sinks.rows import write_rows  # noqa: PLC0415 only where rows are written
+
+            write_rows(result.reader(), sys.stdout.buffer, form)
 
 
 def _require_place(form: str, output: str | None) -> None:
     hint = "limnos query SQL --format csv --output FILE"
     if form == "table" and output is not None:
-        raise RequestError("A file needs a format", subject=output, seen="table", expected="json, csv, parquet or arrow", hint=hint)
+        raise RequestError("A file needs a format", subject=output, seen="table", expected="json, ndjson, csv, parquet or arrow", hint=hint)
     if form in {"parquet", "arrow"} and output is None and sys.stdout.isatty():
         raise RequestError(
             "Binary rows are not for a terminal", subject="limnos query", seen=form, expected="--output FILE, or a pipe", hint=hint
