@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -18,7 +19,8 @@ from limnos.model.state import EntryStatus, HistoryEntry, QuarantineCount, Quara
 if TYPE_CHECKING:
     from limnos.flow.parts import Parts
     from limnos.flow.query import Result
-    from limnos.ports import Observer, Source
+    from limnos.ledger.events import StateLedger
+    from limnos.ports import Engine, Observer, Source
 
 SOURCES = "limnos.sources"
 LOCK_WAIT_S = 20.0
@@ -71,26 +73,30 @@ class Lake:
 
         principal = local_principal()
         state = State(self.project.state)
+        ledger = StateLedger(state, principal.name)
         engine = DuckEngine(memory_bytes=_ENGINE_MEMORY_BYTES, s3=self.project.lake.options)
         return Parts(
             project=self.project,
             state=state,
-            ledger=StateLedger(state, principal.name),
+            ledger=ledger,
             catalog=LakeCatalog(state.engine, Storage(self.project.lake)),
             engine=engine,
             policy=OwnerPolicy(principal),
             principal=principal,
-            source=self._source_of(engine),
+            source=self._source_of(engine, ledger),
             observer=self._observer,
         )
 
-    def _source_of(self, engine: object) -> Callable[[str], Source]:
+    def _source_of(self, engine: Engine, ledger: StateLedger) -> Callable[[str], Source]:
         from limnos.project import check_options  # noqa: PLC0415 start-up
 
         def build(name: str) -> Source:
             config = next(one for one in self.project.sources if one.name == name)
             kind = source_kind(config.type, hint=f"change type: at {config.place}")
-            return kind(check_options(config, kind.options), engine)  # type: ignore[arg-type]
+            positions = ledger.positions()
+            named = {table.target: table.name for table in config.tables}
+            known = {named.get(table, table.name): position for table, position in positions.items() if table.namespace == config.namespace}
+            return kind(replace(check_options(config, kind.options), known=known), engine)
 
         return build
 

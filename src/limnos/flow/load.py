@@ -130,6 +130,9 @@ class _Loading:
         with self.parts.engine.session() as session:
             landed = landing.land(self.parts.engine, session, extract, contract, layout)
             self._step("table.landed", f"{landed.rows:,} rows")
+            if extract.scan and position is not None:
+                # The engine read the outside world by itself: the source now makes sure that it stayed as it was.
+                self._reading.position(self.candidate.table.name)
             return self._judged(session, extract, settled, layout, landed, replace(extract, position=position or extract.position))
 
     def _step(self, name: str, detail: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +13,12 @@ from limnos.model.event import Event
 
 _UTC: pa.DataType = pa.timestamp("us", tz="UTC")
 
-RUNS = pa.schema(
+
+def _schema(columns: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
+    return pa.schema(columns)
+
+
+RUNS = _schema(
     [
         ("run_id", pa.string()),
         ("table_name", pa.string()),
@@ -30,7 +35,7 @@ RUNS = pa.schema(
         ("error", pa.string()),
     ]
 )
-VERDICTS = pa.schema(
+VERDICTS = _schema(
     [
         ("run_id", pa.string()),
         ("table_name", pa.string()),
@@ -49,7 +54,7 @@ VERDICTS = pa.schema(
         ("at", _UTC),
     ]
 )
-EVENTS = pa.schema(
+EVENTS = _schema(
     [
         ("seq", pa.int64()),
         ("at", _UTC),

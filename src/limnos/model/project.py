@@ -10,6 +10,7 @@ from pathlib import Path
 from limnos.model.contract import Column, DriftPolicy, Partition, RuleSpec, Severity
 from limnos.model.names import TableName
 from limnos.model.place import NOWHERE, Place
+from limnos.model.position import Position
 from limnos.model.secret import Secret
 
 
@@ -60,6 +61,7 @@ class SourceTable:
 class SourceConfig:
     """Declare a source: its name and type, resolved options (secrets as `Secret`), and its tables.
 
+    `known` holds the positions of the last published loads, by table name in the source; they may spare a source its hashing.
     `root` is the project directory that relative paths start from. An empty `tables` with `every` set means every table the source has.
     `places` says where each word was written. Options are not printed: one of them may hold a literal password.
     """
@@ -73,6 +75,7 @@ class SourceConfig:
     every: bool = False
     place: Place = NOWHERE
     places: Mapping[str, Place] = field(default_factory=dict[str, Place], repr=False, compare=False)
+    known: Mapping[str, Position] = field(default_factory=dict[str, Position])
 
 
 @dataclass(frozen=True, slots=True)

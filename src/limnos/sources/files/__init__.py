@@ -36,7 +36,7 @@ class FilesSource:
     options: ClassVar[tuple[Option, ...]] = OPTIONS
 
     def __init__(self, config: SourceConfig, engine: Engine) -> None:
-        self.known: Mapping[str, Position] = {}
+        self.known = config.known
         self._root = config.root.absolute()
         self._engine = engine
         self._dialects = dialects(config)

@@ -219,7 +219,7 @@ class SqliteSource:
         self._config = config
         self._path = config.root / str(config.options.get("path", ""))
         self._lock_timeout_s = float(str(config.options.get("lock_timeout_s", 5)))
-        self.known: Mapping[str, Position] = {}
+        self.known = config.known
 
     @contextmanager
     def open(self) -> Generator[SqliteReading]:
