@@ -44,6 +44,8 @@ def load(checks: str = "") -> float:
         (directory / "limnos.yml").write_text(PROJECT.format(file=lineitem()) + checks)
         lake = Lake(directory)
         lake.query("select 1").to_arrow()
+        # Imports are outside the measured part on both sides.
+        import limnos.tables.iceberg  # noqa: F401
         seconds = timed(lake.run)
         (row,) = lake.query("select count(*) as n from tpch.lineitem").rows()
         assert row["n"] == 6_001_215, row

@@ -48,11 +48,14 @@ class FilesSource:
         Temporary files, which hold the rows of NDJSON and of broken CSV, live as long as the context.
 
         Raises:
-            SourceUnreachable: If a path matches no file.
-            SourceRefused: If a file may not be read.
+            SourceUnreachable: If no table's path matches a file; one that does not says so when its table is read.
+            SourceRefused: If no table's files may be read.
         """
         with tempfile.TemporaryDirectory(prefix="limnos-") as temporary, self._engine.session() as session:
-            files = {name: inventory.find(dialect.path, self._root, session) for name, dialect in self._dialects.items()}
+            files = {name: _found(dialect, self._root, session) for name, dialect in self._dialects.items()}
+            failed = [found for found in files.values() if isinstance(found, LimnosError)]
+            if failed and len(failed) == len(files):
+                raise failed[0]
             yield FilesReading(self._dialects, files, session, Path(temporary), self.known, self._root)
 
     def findings(self) -> Iterable[Finding]:
@@ -68,13 +71,21 @@ class FilesSource:
                 yield Finding(f"{name}: {dialect.path}", True, f"{len(files)} {dialect.format.value} file(s), {size:,} bytes, readable")
 
 
+def _found(dialect: Dialect, root: Path, session: Session) -> tuple[File, ...] | LimnosError:
+    """List a table's files, or keep the error for when the table is read: the other tables are none the worse for it."""
+    try:
+        return inventory.find(dialect.path, root, session)
+    except LimnosError as error:
+        return error
+
+
 class FilesReading:
     """Read the files that were there when the source was opened; its scans, rejects and origins hold while it is open."""
 
     def __init__(
         self,
         dialects: Mapping[str, Dialect],
-        files: Mapping[str, tuple[File, ...]],
+        files: Mapping[str, tuple[File, ...] | LimnosError],
         session: Session,
         temporary: Path,
         known: Mapping[str, Position],
@@ -113,8 +124,8 @@ class FilesReading:
         """
         dialect = self._dialect(table)
         if table not in self._positions:
-            self._positions[table] = inventory.position(self._files[table], dialect.as_json(), self._session, self._known.get(table))
-        inventory.verify(self._files[table], self._root, self._session)
+            self._positions[table] = inventory.position(self._listed(table), dialect.as_json(), self._session, self._known.get(table))
+        inventory.verify(self._listed(table), self._root, self._session)
         return self._positions[table]
 
     def read(self, table: str, contract: Contract) -> Extract:
@@ -141,10 +152,16 @@ class FilesReading:
             raise UnknownName.among("table of this source", table, self._dialects, hint="limnos doctor")
         return self._dialects[table]
 
+    def _listed(self, table: str) -> tuple[File, ...]:
+        found = self._files[table]
+        if isinstance(found, LimnosError):
+            raise found
+        return found
+
     def _look(self, table: str) -> Contents:
         dialect = self._dialect(table)
         if table not in self._contents:
-            files = self._files[table]
+            files = self._listed(table)
             temporary = self._temporary / str(len(self._contents))
             temporary.mkdir()
             match dialect.format:
