@@ -372,7 +372,8 @@ def test_tables_that_refer_to_each_other_only_warn_and_settle(tmp_path: Path) ->
 def test_a_cycle_that_quarantines_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "limnos.yml").write_text(
         "version: 1\nproject: p\nsources:\n  a: {type: files, namespace: f, tables: {a: {path: a.csv}, b: {path: b.csv}}}\ntables:\n"
-        "  f.a: {checks: [{foreign_key: {column: b, references: f.b.id}}]}\n  f.b: {checks: [{foreign_key: {column: a, references: f.a.id}}]}\n"
+        "  f.a: {checks: [{foreign_key: {column: b, references: f.b.id}}]}\n"
+        "  f.b: {checks: [{foreign_key: {column: a, references: f.a.id}}]}\n"
     )
     code, _, told = typed(tmp_path, capfd, "plan")
     assert code == 2

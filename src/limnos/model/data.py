@@ -55,7 +55,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Point at a published version of a table; `digest` identifies its content files, `at` is in UTC."""
+    """Point at a published version of a table; `digest` is that of the files it added, `at` is in UTC."""
 
     table: TableName
     snapshot_id: int

@@ -16,7 +16,7 @@ from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
 from limnos.model.names import TableName
 from limnos.ports import Staged
 from limnos.ports import Transaction as StateTransaction
-from limnos.tables import versions
+from limnos.tables import relations, versions
 from limnos.tables.storage import Storage
 from limnos.tables.versions import Pointer
 
@@ -51,7 +51,8 @@ class LakeCatalog:
     def relation(self, snapshot: Snapshot) -> Relation:
         """Say how to read a published version; remembered, for a version never changes."""
         if snapshot.metadata_location not in self._relations:
-            self._relations[snapshot.metadata_location] = self._iceberg.relation(snapshot)
+            kept = relations.find(self._engine, snapshot)
+            self._relations[snapshot.metadata_location] = kept or self._iceberg.relation(snapshot)
         return self._relations[snapshot.metadata_location]
 
     def history(self, table: TableName) -> tuple[Snapshot, ...]:
@@ -81,6 +82,7 @@ class LakeCatalog:
                 snapshot = replace(one.snapshot, at=at)
                 versions.move(connection, one.handle)
                 versions.record(connection, snapshot)
+                relations.record(connection, snapshot.metadata_location, one.relation)
             published.append(snapshot)
         return tuple(published)
 

@@ -163,7 +163,7 @@ class Iceberg:
         transaction = self._open.pop((contract.table, run_id), None) or self._transaction(contract, replace=replace)
         self._catalog.run = uuid.uuid5(uuid.NAMESPACE_URL, run_id)
         metadata = transaction.table_metadata
-        before = self._files_of(transaction)
+        before, deletes = self._files_of(transaction)
         update = transaction.update_snapshot(snapshot_properties={RUN_PROPERTY: run_id})
         producer = update.overwrite() if replace and before else update.fast_append()
         producer.commit_uuid = self._catalog.run
@@ -190,13 +190,17 @@ class Iceberg:
             digest=self._storage.digest(files),
             metadata_location=pointer.new,
         )
-        relation = Relation(contract.table, arrow_schema(made.schema()), (*kept, *(file.path for file in files)), rows)
+        relation = Relation(
+            contract.table, arrow_schema(made.schema()), (*kept, *(file.path for file in files)), rows, () if replace else tuple(deletes)
+        )
         return Staged(contract.table, relation, snapshot, pointer)
 
-    def _files_of(self, transaction: Transaction) -> Sequence[DataFile]:
+    def _files_of(self, transaction: Transaction) -> tuple[Sequence[DataFile], Sequence[str]]:
+        """Give the data files that a transaction starts from, and the files that delete rows of them."""
         if transaction.table_metadata.current_snapshot() is None:
-            return []
-        return [task.file for task in transaction._table.scan().plan_files()]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] where it began
+            return [], []
+        tasks = list(transaction._table.scan().plan_files())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] where it began
+        return [task.file for task in tasks], sorted({delete.file_path for task in tasks for delete in task.delete_files})
 
     def _data_files(self, metadata: TableMetadata, files: Sequence[WrittenFile]) -> Sequence[DataFile]:
         schema, spec = metadata.schema(), metadata.spec()
