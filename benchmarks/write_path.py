@@ -46,6 +46,7 @@ def load(checks: str = "") -> float:
         lake.query("select 1").to_arrow()
         # Imports are outside the measured part on both sides.
         import limnos.tables.iceberg  # noqa: F401
+
         seconds = timed(lake.run)
         (row,) = lake.query("select count(*) as n from tpch.lineitem").rows()
         assert row["n"] == 6_001_215, row

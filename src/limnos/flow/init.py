@@ -13,28 +13,30 @@ from limnos.examples import EXAMPLES
 
 _FILE = "limnos.yml"
 _STARTER = """\
-# What this lake holds, and what it promises. All words: `limnos explain project`.
+# What this lake holds, and what it promises. All words: `limnos explain project`. Take the marks away from what you need.
 version: 1
 # project: shop                          # the directory's name when not given
 # lake: .limnos/lake                     # or s3://bucket/prefix
 # state: .limnos/state.db                # or postgresql://...
 
-sources: {}
-#  shop:                                 # its tables land in the namespace `shop`
-#    type: postgres                      # or sqlite, files
-#    url: secret://SHOP_DSN              # the environment variable SHOP_DSN, or the file .limnos/secrets/SHOP_DSN
-#    tables:                             # every table when not given
-#      customers: {}
-#      orders: {}
+# sources:
+#   in:                                  # its tables land in the namespace `in`
+#     type: files
+#     format: csv
+#     tables: {people: {path: data/people.csv}}
+#   shop:
+#     type: postgres                     # or sqlite
+#     url: secret://SHOP_DSN             # the environment variable SHOP_DSN, or the file .limnos/secrets/SHOP_DSN
+#     tables: {customers: {}, orders: {}}   # every table when not given
 
-tables: {}
-#  shop.orders:
-#    partition: month(created_at)
-#    checks:
-#      - not_null: [order_id, customer_id]
-#      - foreign_key: {column: customer_id, references: shop.customers.customer_id}
-#      - range: {column: amount, min: 0}
-#      - freshness: {column: created_at, max: 6h, severity: warn}
+# tables:
+#   shop.orders:
+#     partition: month(created_at)
+#     checks:
+#       - not_null: [order_id, customer_id]
+#       - foreign_key: {column: customer_id, references: shop.customers.customer_id}
+#       - range: {column: amount, min: 0}
+#       - freshness: {column: created_at, max: 6h, severity: warn}
 """
 _IGNORED = "# The lake, its state and secrets do not belong under version control.\n/.limnos/\n"
 

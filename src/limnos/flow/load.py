@@ -232,7 +232,7 @@ class _Loading:
             notes=settled.notes,
         )
         if any(verdict.holds for verdict in verdicts):
-            return Load(replace(result, written=0, quarantined=0))
+            return Load(replace(result, written=0, quarantined=0, unchanged=result.read))
         entries = self._set_aside(session, extract, contract, relation, failed=landed.failed, bad=found.bad)
         files = self._without_bad(session, contract, layout, landed.files, found.bad)
         self._account(result, files, entries)

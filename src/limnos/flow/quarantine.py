@@ -63,11 +63,11 @@ def entries_with_status(parts: Parts) -> Generator[tuple[Session, str]]:
 
 
 def _with_status(entries: str) -> str:
-    """Add what became of each entry: what somebody decided, for good if it was a rejection, else whether a later load replaced it."""
+    """Add what became of each entry: released, replaced by a later load, decided on, or open; a rejection holds for equal rows to come."""
     return (
-        f"(SELECT {names(QUARANTINE.names, 'e')}, CASE WHEN d.status IS NOT NULL THEN d.status "
+        f"(SELECT {names(QUARANTINE.names, 'e')}, CASE WHEN d.status = 'released' THEN d.status "
         "WHEN l.run_id IS DISTINCT FROM e.run_id THEN 'superseded' "
-        "WHEN r.fingerprint IS NOT NULL THEN 'rejected' ELSE 'open' END AS status "
+        "WHEN d.status IS NOT NULL THEN d.status WHEN r.fingerprint IS NOT NULL THEN 'rejected' ELSE 'open' END AS status "
         f"FROM ({entries}) AS e LEFT JOIN disposed AS d ON d.entry_id = e.id LEFT JOIN loads AS l ON l.table_name = e.table_name "
         "LEFT JOIN (SELECT DISTINCT table_name, fingerprint FROM disposed WHERE status = 'rejected') AS r "
         "ON r.table_name = e.table_name AND r.fingerprint = e.fingerprint)"

@@ -64,7 +64,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class TableResult:
-    """State what a run did with one table; `error` is the error's JSON form when it failed, `notes` are worth a line each."""
+    """State what a run did with one table; `error` is the error's JSON form when it failed, `notes` are worth a line each.
+
+    `unchanged` counts the rows that left the lake as it was: all of them where the source is as it was, or the table is held back.
+    """
 
     table: TableName
     status: TableStatus
