@@ -1,8 +1,7 @@
 """Every seam of Limnos as a Protocol; read this file first.
 
 The way in is `Source` -> `Extract` -> `Session.write` -> `Rule` -> `Catalog.publish`; the way out is `Policy` -> `Engine.query` -> `Sink`;
-each arrow leaves an `Event` in the ledger. A capability is declared and tested both ways: declared means it works,
-undeclared raises `Unsupported`.
+each arrow leaves an `Event` in the ledger. A capability is declared and tested both ways: undeclared raises `Unsupported`.
 """
 
 from __future__ import annotations
@@ -24,23 +23,6 @@ from limnos.model.project import Capability, Option, SourceConfig
 from limnos.model.run import Finding, Step
 from limnos.model.subject import RuleShape, Subject
 from limnos.model.verdict import Dimension
-
-__all__ = [
-    "Capability",
-    "Catalog",
-    "Engine",
-    "Observer",
-    "Policy",
-    "Reading",
-    "Rule",
-    "RuleShape",
-    "Session",
-    "Sink",
-    "Source",
-    "Staged",
-    "Subject",
-    "Transaction",
-]
 
 Observer = Callable[[Step], None]
 """Told each step boundary that a verb passes."""

@@ -13,10 +13,10 @@ from tests.conformance.test_catalog import world_of
 
 from limnos.errors import LimnosError
 from limnos.model.contract import Contract
-from limnos.model.data import Layout, Snapshot, WrittenFile
+from limnos.model.data import Layout, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
 from limnos.model.project import StorageConfig
-from limnos.ports import Staged, Transaction
+from limnos.ports import Transaction
 from limnos.tables import versions
 from limnos.tables.catalog import LakeCatalog
 from limnos.testing.catalog import CatalogSuite, World

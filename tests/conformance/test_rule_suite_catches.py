@@ -14,7 +14,8 @@ from limnos.engines.duckdb import DuckEngine
 from limnos.model.contract import Contract, RuleSpec
 from limnos.model.data import WrittenFile
 from limnos.model.names import quoted
-from limnos.ports import Rule, Subject
+from limnos.model.subject import Subject
+from limnos.ports import Rule
 from limnos.quality.rules.accepted_values import AcceptedValues
 from limnos.quality.rules.foreign_key import ForeignKey
 from limnos.quality.rules.freshness import Freshness

@@ -18,9 +18,9 @@ from limnos.model.contract import Contract
 from limnos.model.extract import Extract
 from limnos.model.names import TableName
 from limnos.model.position import Position
-from limnos.model.project import SourceConfig
+from limnos.model.project import Capability, SourceConfig
 from limnos.model.run import Finding
-from limnos.ports import Capability, Reading
+from limnos.ports import Reading
 from limnos.sources.sqlite import SqliteSource
 from limnos.testing.source import SourceSuite, World
 

@@ -16,8 +16,8 @@ from limnos.model.data import Snapshot
 from limnos.model.decision import Action
 from limnos.model.names import TableName
 from limnos.model.run import TableResult, TableStatus
+from limnos.model.subject import Subject
 from limnos.model.verdict import Outcome
-from limnos.ports import Subject
 from limnos.quality import audit as auditing
 from limnos.quality.rules import build_all
 from limnos.quality.score import score

@@ -19,12 +19,14 @@ from limnos.flow.sourcing import Candidate, config_of, targets
 from limnos.ledger.events import Mark
 from limnos.model.casts import Casts, names
 from limnos.model.contract import Contract, Drift
-from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
+from limnos.model.data import Layout, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.extract import Extract
 from limnos.model.names import TableName, literal
 from limnos.model.position import Position
+from limnos.model.project import Capability
 from limnos.model.run import TableResult, TableStatus
-from limnos.ports import Capability, Reading, Session, Staged, Subject
+from limnos.model.subject import Subject
+from limnos.ports import Reading, Session
 from limnos.quality import audit as auditing
 from limnos.quality import fit, quarantine
 from limnos.quality.rules import build_all

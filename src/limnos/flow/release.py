@@ -23,7 +23,8 @@ from limnos.model.decision import Action
 from limnos.model.names import TableName
 from limnos.model.run_id import new_run_id
 from limnos.model.state import EntryStatus, ReleaseResult
-from limnos.ports import Session, Subject
+from limnos.model.subject import Subject
+from limnos.ports import Session
 from limnos.quality import audit as auditing
 from limnos.quality import quarantine
 from limnos.quality.rules import build_all

@@ -14,8 +14,9 @@ from limnos.errors import QueryInvalid, RequestError
 from limnos.model.contract import Severity
 from limnos.model.data import WrittenFile
 from limnos.model.names import literal, quoted
+from limnos.model.subject import RuleShape, Subject
 from limnos.model.verdict import Outcome, Proof, Verdict
-from limnos.ports import Rule, RuleShape, Session, Subject
+from limnos.ports import Rule, Session
 from limnos.quality.quarantine import REASONS, reason
 from limnos.quality.rules.foreign_key import ForeignKey
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import Connection, Engine
 
 from limnos.model.contract import Contract
-from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
+from limnos.model.data import Layout, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
-from limnos.ports import Staged
 from limnos.ports import Transaction as StateTransaction
 from limnos.tables import relations, versions
 from limnos.tables.storage import Storage

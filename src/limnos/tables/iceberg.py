@@ -20,9 +20,8 @@ from pyiceberg.table.update import TableRequirement, TableUpdate
 from sqlalchemy.engine import Engine
 
 from limnos.model.contract import Contract
-from limnos.model.data import Layout, Relation, Snapshot, WrittenFile
+from limnos.model.data import Layout, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
-from limnos.ports import Staged
 from limnos.tables import partitions
 from limnos.tables.schema import arrow_schema, evolve, field_ids, iceberg_schema
 from limnos.tables.storage import Storage

@@ -16,10 +16,10 @@ from pyiceberg.catalog import Catalog as IcebergCatalog
 from limnos.errors import PublishConflict, SchemaDrift
 from limnos.ledger.events import FINISHED, Mark, StateLedger
 from limnos.model.contract import Column, Contract, Partition
-from limnos.model.data import Layout, Snapshot, WrittenFile
+from limnos.model.data import Layout, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
 from limnos.model.position import Position
-from limnos.ports import Catalog, Engine, Staged
+from limnos.ports import Catalog, Engine
 
 FISH = Contract(TableName("pond", "fish"), (Column("id", pa.int64()), Column("name", pa.string())))
 WEED = Contract(TableName("pond", "weed"), (Column("id", pa.int64()), Column("name", pa.string())))

@@ -21,9 +21,10 @@ from limnos.model.contract import Column, Contract, RuleSpec, Severity
 from limnos.model.data import Layout, WrittenFile
 from limnos.model.names import TableName, literal
 from limnos.model.place import Place
+from limnos.model.subject import RuleShape, Subject
 from limnos.model.types import parse_type, sql_type
 from limnos.model.verdict import Outcome, Proof, Verdict
-from limnos.ports import Engine, Rule, RuleShape, Session, Subject
+from limnos.ports import Engine, Rule, Session
 from limnos.quality.audit import audit
 
 Row = Mapping[str, Any]

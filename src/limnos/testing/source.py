@@ -15,8 +15,9 @@ from limnos.model.contract import Contract
 from limnos.model.conversion import convert
 from limnos.model.extract import Extract
 from limnos.model.names import TableName, quoted
+from limnos.model.project import Capability
 from limnos.model.types import canonical, type_name
-from limnos.ports import Capability, Engine, Reading, Session, Source
+from limnos.ports import Engine, Reading, Session, Source
 
 Row = Mapping[str, str | None]
 

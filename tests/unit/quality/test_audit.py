@@ -12,8 +12,9 @@ from limnos.engines.duckdb import DuckEngine
 from limnos.model.contract import Column, Contract, RuleSpec, Severity
 from limnos.model.data import Layout, WrittenFile
 from limnos.model.names import TableName, literal
+from limnos.model.subject import Subject
 from limnos.model.verdict import Outcome, Proof, Verdict
-from limnos.ports import Session, Subject
+from limnos.ports import Session
 from limnos.quality.audit import Audit, audit
 from limnos.quality.rules import build_all
 

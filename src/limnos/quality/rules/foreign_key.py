@@ -10,8 +10,8 @@ from typing import ClassVar
 from limnos.errors import ProjectInvalid, UnknownName
 from limnos.model.contract import Contract, RuleSpec, Severity
 from limnos.model.names import TableName, quoted
+from limnos.model.subject import Subject
 from limnos.model.verdict import Dimension
-from limnos.ports import Subject
 from limnos.quality.rules.declaration import Declaration
 from limnos.quality.rules.shape import Row, SetRule
 from limnos.quality.rules.typed import comparable

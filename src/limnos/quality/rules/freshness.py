@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from limnos.model.contract import Contract, RuleSpec, Severity
 from limnos.model.names import literal, quoted
+from limnos.model.subject import Subject
 from limnos.model.types import type_name
 from limnos.model.verdict import Dimension
-from limnos.ports import Subject
 from limnos.quality.rules.declaration import Declaration, whole_table
 from limnos.quality.rules.shape import Row, TableRule
 

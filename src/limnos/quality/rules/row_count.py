@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from limnos.model.contract import Contract, RuleSpec
 from limnos.model.data import WrittenFile
 from limnos.model.names import literal
+from limnos.model.subject import Subject
 from limnos.model.verdict import Dimension
-from limnos.ports import Subject
 from limnos.quality.rules.declaration import Declaration, between, whole_table
 from limnos.quality.rules.shape import Row, TableRule
 

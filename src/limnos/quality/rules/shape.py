@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from limnos.errors import Unsupported
 from limnos.model.contract import RuleSpec
 from limnos.model.data import WrittenFile
 from limnos.model.names import quoted
-from limnos.ports import RuleShape, Subject
+from limnos.model.subject import RuleShape, Subject
 
 Row = Mapping[str, Any]
 
@@ -47,7 +48,7 @@ class OfRows:
 
 
 @dataclass(frozen=True, slots=True)
-class RowRule(OfRows):
+class RowRule(OfRows, ABC):
     """Judge each row by itself."""
 
     shape: ClassVar[RuleShape] = RuleShape.ROW
@@ -56,13 +57,13 @@ class RowRule(OfRows):
         """Say which applicable rows break the rule; never null."""
         return f"{self.applies()} AND ({self.broken()})"
 
+    @abstractmethod
     def broken(self) -> str:
         """Say what breaks the rule, given that it applies; not null then."""
-        raise NotImplementedError
 
+    @abstractmethod
     def breaks(self, row: Row) -> bool:
         """Tell the same in Python of one row to which the rule applies."""
-        raise NotImplementedError
 
     def failing_rows(self, subject: Subject) -> str:
         """Refuse: each row is judged by itself."""

@@ -13,9 +13,9 @@ from limnos.model.contract import Column, Contract
 from limnos.model.extract import Extract
 from limnos.model.names import TableName
 from limnos.model.position import Position
-from limnos.model.project import Option, SourceConfig
+from limnos.model.project import Capability, Option, SourceConfig
 from limnos.model.run import Finding
-from limnos.ports import Capability, Engine, Session
+from limnos.ports import Engine, Session
 from limnos.sources.files import csv, inventory, ndjson, parquet
 from limnos.sources.files.contents import Contents
 from limnos.sources.files.dialect import OPTIONS, Dialect, Format, dialects

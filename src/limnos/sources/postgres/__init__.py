@@ -17,9 +17,9 @@ from limnos.model.contract import Column, Contract
 from limnos.model.extract import Extract
 from limnos.model.names import TableName, literal, quoted
 from limnos.model.position import Position
-from limnos.model.project import Option, SourceConfig
+from limnos.model.project import Capability, Option, SourceConfig
 from limnos.model.run import Finding
-from limnos.ports import Capability, Engine
+from limnos.ports import Engine
 from limnos.sources.postgres import catalog
 from limnos.sources.postgres.refusals import Address, changed
 

@@ -18,9 +18,9 @@ from limnos.model.contract import Column, Contract, RuleSpec
 from limnos.model.extract import Extract
 from limnos.model.names import TableName, literal, quoted
 from limnos.model.position import Position
-from limnos.model.project import Option, SourceConfig
+from limnos.model.project import Capability, Option, SourceConfig
 from limnos.model.run import Finding
-from limnos.ports import Capability, Engine
+from limnos.ports import Engine
 from limnos.sources.fingerprint import file_identity
 from limnos.sources.sqlite.columns import Carrier, carrier, column_type, decodable, native, raw, register
 from limnos.sources.sqlite.refusals import refusals, unreachable

@@ -14,9 +14,9 @@ from limnos.model.contract import Column, Contract, RuleSpec
 from limnos.model.extract import Extract
 from limnos.model.names import TableName
 from limnos.model.position import Position
-from limnos.model.project import Option, SourceConfig
+from limnos.model.project import Capability, Option, SourceConfig
 from limnos.model.run import Finding
-from limnos.ports import Capability, Engine, Reading
+from limnos.ports import Engine, Reading
 
 SCHEMA = pa.schema([pa.field("hour", pa.int64()), pa.field("height_m", pa.float64())])
 
