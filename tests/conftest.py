@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
@@ -11,6 +12,10 @@ import pytest
 import services
 
 Server = TypeVar("Server")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts the tests in the background has them ignore interrupts, and so would each process that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # It is tested as its users would: installed as a wheel (e2e/test_plugin.py).
 collect_ignore = ["plugin"]
