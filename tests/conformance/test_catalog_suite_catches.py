@@ -13,7 +13,7 @@ from tests.conformance.test_catalog import world_of
 
 from limnos.errors import LimnosError
 from limnos.model.contract import Contract
-from limnos.model.data import Layout, Snapshot, Staged, WrittenFile
+from limnos.model.data import Gone, Layout, LiveFile, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
 from limnos.model.project import StorageConfig
 from limnos.ports import Transaction
@@ -23,8 +23,8 @@ from limnos.testing.catalog import CatalogSuite, World
 
 
 class ShowsWhatIsStaged(LakeCatalog):
-    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
-        staged = super().stage(contract, files, run_id, replace=replace)
+    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool, gone: Gone | None = None) -> Staged:
+        staged = super().stage(contract, files, run_id, replace=replace, gone=gone)
         with self._engine.begin() as connection:
             versions.move(connection, staged.handle)
         return staged
@@ -92,8 +92,23 @@ class AlwaysReplaces(LakeCatalog):
     def layout(self, contract: Contract, run_id: str, *, replace: bool) -> Layout:
         return super().layout(contract, run_id, replace=True)
 
-    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
-        return super().stage(contract, files, run_id, replace=True)
+    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool, gone: Gone | None = None) -> Staged:
+        return super().stage(contract, files, run_id, replace=True, gone=gone)
+
+
+class KeepsWhatIsGone(LakeCatalog):
+    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool, gone: Gone | None = None) -> Staged:
+        return super().stage(contract, files, run_id, replace=replace, gone=Gone(gone.files) if gone else None)
+
+
+class ForgetsDeletesWhenItReads(LakeCatalog):
+    def relation(self, snapshot: Snapshot) -> Relation:
+        return replace(super().relation(snapshot), deletes=(), gone={})
+
+
+class CountsNoRowAsGone(LakeCatalog):
+    def files(self, snapshot: Snapshot) -> tuple[LiveFile, ...]:
+        return tuple(replace(file, gone=0) for file in super().files(snapshot))
 
 
 class Right(LakeCatalog):
@@ -113,6 +128,9 @@ CASES: dict[type[LakeCatalog], Callable[[World], None]] = {
     ForgetsHistory: lambda world: CatalogSuite().test_history_does_not_change(world),
     LivesInThePresent: lambda world: CatalogSuite().test_a_cut_in_the_past_is_consistent_across_tables(world),
     DoesNotSeeStrangers: lambda world: CatalogSuite().test_a_foreign_commit_is_seen_and_kept(world),
+    KeepsWhatIsGone: lambda world: CatalogSuite().test_single_rows_and_whole_files_go_while_others_come(world),
+    ForgetsDeletesWhenItReads: lambda world: CatalogSuite().test_rows_that_are_gone_stay_gone_when_others_are_added(world),
+    CountsNoRowAsGone: lambda world: CatalogSuite().test_single_rows_and_whole_files_go_while_others_come(world),
     AlwaysReplaces: lambda world: CatalogSuite().test_rows_are_added_or_take_the_place_of_what_was_there(world),
 }
 

@@ -24,9 +24,10 @@ STARTED = "run.started"
 FINISHED = "run.finished"
 RELEASED = "quarantine.released"
 REJECTED = "quarantine.rejected"
+UPKEPT = "upkeep.finished"
 FAILED = "run.failed"
 ABANDONED = "run.abandoned"
-ENDINGS = (FINISHED, RELEASED, REJECTED, FAILED, ABANDONED)
+ENDINGS = (FINISHED, RELEASED, REJECTED, UPKEPT, FAILED, ABANDONED)
 
 _INSERT_CHUNK = 10_000
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import Connection, Engine
 
 from limnos.model.contract import Contract
-from limnos.model.data import Layout, Relation, Snapshot, Staged, WrittenFile
+from limnos.model.data import Gone, Layout, LiveFile, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
 from limnos.ports import Transaction as StateTransaction
 from limnos.tables import relations, versions
@@ -21,6 +21,8 @@ from limnos.tables.versions import Pointer
 
 if TYPE_CHECKING:
     from limnos.tables.iceberg import Iceberg
+
+_REMEMBERED = 1_000
 
 
 class LakeCatalog:
@@ -51,6 +53,8 @@ class LakeCatalog:
         """Say how to read a published version; remembered, for a version never changes."""
         if snapshot.metadata_location not in self._relations:
             kept = relations.find(self._engine, snapshot)
+            if len(self._relations) >= _REMEMBERED:
+                self._relations.pop(next(iter(self._relations)))
             self._relations[snapshot.metadata_location] = kept or self._iceberg.relation(snapshot)
         return self._relations[snapshot.metadata_location]
 
@@ -64,9 +68,17 @@ class LakeCatalog:
         """Say where and how the files of a new version are to be written; changes nothing that a reader sees."""
         return self._iceberg.layout(contract, run_id, replace=replace)
 
-    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
-        """Make a version of these files, instead of what is published (`replace`) or added to it; no reader sees it."""
-        return self._iceberg.stage(contract, files, run_id, replace=replace)
+    def files(self, snapshot: Snapshot) -> tuple[LiveFile, ...]:
+        """Describe the data files of a published version."""
+        return self._iceberg.live_files(snapshot)
+
+    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool, gone: Gone | None = None) -> Staged:
+        """Make a version of these files, instead of what is published (`replace`) or added to it less `gone`; no reader sees it.
+
+        Raises:
+            PublishConflict: If a file that is to go is there no more.
+        """
+        return self._iceberg.stage(contract, files, run_id, replace=replace, gone=gone or Gone())
 
     def publish(self, staged: Sequence[Staged], transaction: StateTransaction) -> tuple[Snapshot, ...]:
         """Move the pointers of all these tables inside `transaction`; publishing the same again changes nothing."""
@@ -92,7 +104,7 @@ class LakeCatalog:
     def discard(self, run_id: str) -> int:
         """Delete every file that a run wrote and did not publish; gives how many."""
         run = str(uuid.uuid5(uuid.NAMESPACE_URL, run_id))
-        kept = {uri for snapshot in versions.published_by(self._engine, run_id) for uri in self._iceberg.files(snapshot)}
+        kept = {uri for snapshot in versions.published_by(self._engine, run_id) for uri in self._iceberg.parts(snapshot)}
         stray = [
             uri
             for uri in self._storage.files_below(self._storage.uri)

@@ -19,10 +19,14 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import TableRequirement, TableUpdate
 from sqlalchemy.engine import Engine
 
+from limnos.errors import Unsupported
 from limnos.model.contract import Contract
-from limnos.model.data import Layout, Relation, Snapshot, Staged, WrittenFile
+from limnos.model.data import Gone, Layout, LiveFile, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
 from limnos.tables import partitions
+from limnos.tables.change import Change
+from limnos.tables.contents import Contents
+from limnos.tables.deletes import Deletes
 from limnos.tables.schema import arrow_schema, evolve, field_ids, iceberg_schema
 from limnos.tables.storage import Storage
 from limnos.tables.versions import CATALOG, Pointer, conflict
@@ -80,25 +84,53 @@ class Iceberg:
         """Describe a version that another writer published."""
         loaded = self._load(location)
         current = loaded.metadata.current_snapshot()
-        with self._storage.told("read", location):
-            rows = sum(task.file.record_count for task in loaded.scan().plan_files())
+        contents, deletes = self._contents(loaded)
+        rows = sum(file.record_count for file in contents.data) - sum(deletes.gone.values())
         at = datetime.fromtimestamp(current.timestamp_ms / 1000, UTC) if current else datetime.fromtimestamp(0, UTC)
         return Snapshot(table, current.snapshot_id if current else 0, rows, at, run_id="", metadata_location=location)
 
     def relation(self, snapshot: Snapshot) -> Relation:
         """Say how to read a published version."""
         table = self._load(snapshot.metadata_location)
-        with self._storage.told("read", snapshot.metadata_location):
-            tasks = list(table.scan().plan_files())
+        contents, deletes = self._contents(table)
+        if contents.unreadable:
+            file = contents.unreadable[0]
+            raise Unsupported(
+                f"{snapshot.table} holds deletes of a kind that cannot be read",
+                subject=str(snapshot.table),
+                seen=f"{file.file_path}, {file.content.name.lower()} in {file.file_format.name.lower()}",
+                expected="position deletes in Parquet",
+                hint="compact the table with the writer that made it",
+            )
         return Relation(
             table=snapshot.table,
             schema=arrow_schema(table.schema()),
-            files=tuple(task.file.file_path for task in tasks),
+            files=tuple(file.file_path for file in contents.data),
             rows=snapshot.rows,
-            deletes=tuple(sorted({delete.file_path for task in tasks for delete in task.delete_files})),
+            deletes=tuple(file.file_path for file in deletes.files),
+            gone=deletes.gone,
         )
 
-    def files(self, snapshot: Snapshot) -> Iterator[str]:
+    def live_files(self, snapshot: Snapshot) -> tuple[LiveFile, ...]:
+        """Describe the data files of a published version."""
+        contents, deletes = self._contents(self._load(snapshot.metadata_location))
+        return tuple(
+            LiveFile(
+                path=file.file_path,
+                rows=file.record_count,
+                size_bytes=file.file_size_in_bytes,
+                gone=deletes.gone.get(file.file_path, 0),
+                partition=f"{file.spec_id} {file.partition}" if len(file.partition) else "",
+            )
+            for file in contents.data
+        )
+
+    def _contents(self, table: Table) -> tuple[Contents, Deletes]:
+        with self._storage.told("read", table.location()):
+            contents = Contents.of(table.metadata, table.io)
+            return contents, Deletes.after(self._storage, contents.data, contents.deletes)
+
+    def parts(self, snapshot: Snapshot) -> Iterator[str]:
         """Name every file that a published version consists of."""
         table = self._load(snapshot.metadata_location)
         yield snapshot.metadata_location
@@ -153,78 +185,79 @@ class Iceberg:
                 update.add_field(schema.find_column_name(field.source_id) or "", field.transform, field.name)
         return transaction
 
-    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
-        """Make a version of these files, instead of what is published (`replace`) or added to it; no reader sees it."""
+    def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool, gone: Gone) -> Staged:
+        """Make a version of these files, instead of what is published (`replace`) or added to it less `gone`; no reader sees it."""
         with self._storage.told("write", f"{self._storage.uri}/{contract.table.namespace}/{contract.table.name}/metadata"):
-            return self._staged(contract, files, run_id, replace=replace)
+            return self._staged(contract, files, run_id, replace=replace, gone=gone)
 
-    def _staged(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool) -> Staged:
+    def _staged(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool, gone: Gone) -> Staged:
         transaction = self._open.pop((contract.table, run_id), None) or self._transaction(contract, replace=replace)
         self._catalog.run = uuid.uuid5(uuid.NAMESPACE_URL, run_id)
         metadata = transaction.table_metadata
-        before, deletes = self._files_of(transaction)
-        update = transaction.update_snapshot(snapshot_properties={RUN_PROPERTY: run_id})
-        producer = update.overwrite() if replace and before else update.fast_append()
-        producer.commit_uuid = self._catalog.run
-        for data_file in self._data_files(metadata, files):
-            producer.append_data_file(data_file)
-        if replace:
-            for data_file in before:
-                producer.delete_data_file(data_file)
+        before = Contents.of(metadata, transaction._table.io)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] where it began
+        kept = [] if replace else [file for file in before.data if file.file_path not in gone.files]
+        if not replace and len(before.data) - len(kept) != len(gone.files):
+            raise conflict(contract.table, "files that it read are no more")
         try:
-            producer.commit()
+            deletes = Deletes.after(self._storage, kept, before.deletes, f"{metadata.location}/data/{run_id}", gone.rows)
+        except LookupError as error:
+            raise conflict(contract.table, str(error)) from error
+        change = Change(
+            transaction,
+            before,
+            data=self._data_files(metadata, files),
+            deletes=deletes.added,
+            removed=frozenset(file.file_path for file in before.all) - {file.file_path for file in (*kept, *deletes.files)},
+            run=self._catalog.run,
+            properties={RUN_PROPERTY: run_id},
+        )
+        try:
+            change.commit()
             transaction.commit_transaction()
         except CommitFailedException as error:
             raise conflict(contract.table, str(error)) from error
         pointer, made = _taken(self._catalog)
-        kept = () if replace else tuple(data_file.file_path for data_file in before)
-        rows = sum(file.rows for file in files) + (0 if replace else sum(data_file.record_count for data_file in before))
-        current = made.current_snapshot()
+        rows = sum(file.rows for file in files) + sum(file.record_count for file in kept) - sum(deletes.gone.values())
         snapshot = Snapshot(
             table=contract.table,
-            snapshot_id=current.snapshot_id if current else 0,
+            snapshot_id=change.snapshot_id,
             rows=rows,
             at=datetime.now(UTC),
             run_id=run_id,
             digest=self._storage.digest(files),
             metadata_location=pointer.new,
         )
+        paths = (*(file.file_path for file in kept), *(file.path for file in files))
         relation = Relation(
-            contract.table, arrow_schema(made.schema()), (*kept, *(file.path for file in files)), rows, () if replace else tuple(deletes)
+            contract.table, arrow_schema(made.schema()), paths, rows, tuple(file.file_path for file in deletes.files), deletes.gone
         )
         return Staged(contract.table, relation, snapshot, pointer)
-
-    def _files_of(self, transaction: Transaction) -> tuple[Sequence[DataFile], Sequence[str]]:
-        """Give the data files that a transaction starts from, and the files that delete rows of them."""
-        if transaction.table_metadata.current_snapshot() is None:
-            return [], []
-        tasks = list(transaction._table.scan().plan_files())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] where it began
-        return [task.file for task in tasks], sorted({delete.file_path for task in tasks for delete in task.delete_files})
 
     def _data_files(self, metadata: TableMetadata, files: Sequence[WrittenFile]) -> Sequence[DataFile]:
         schema, spec = metadata.schema(), metadata.spec()
         plan = compute_statistics_plan(schema, metadata.properties)
         paths = parquet_path_to_id_mapping(schema)
 
-        def described(file: WrittenFile) -> DataFile:
+        def describe(file: WrittenFile) -> DataFile:
             with self._storage.open(file.path) as stream:
                 footer = pq.read_metadata(stream)
             statistics = data_file_statistics_from_parquet_metadata(footer, plan, paths)
-            return DataFile.from_args(
+            described = DataFile.from_args(
                 content=DataFileContent.DATA,
                 file_path=file.path,
                 file_format=FileFormat.PARQUET,
                 partition=partitions.record(spec, schema, file.partition),
                 file_size_in_bytes=file.size_bytes,
                 sort_order_id=None,
-                spec_id=metadata.default_spec_id,
                 equality_ids=None,
                 key_metadata=None,
                 **statistics.to_serialized_dict(),
             )
+            described.spec_id = metadata.default_spec_id
+            return described
 
         with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
-            return list(pool.map(described, files))
+            return list(pool.map(describe, files))
 
 
 def _taken(catalog: _StagingCatalog) -> tuple[Pointer, TableMetadata]:

@@ -27,7 +27,7 @@ def record(connection: Connection, location: str, relation: Relation) -> None:
     The schema is Arrow's own IPC message, for it carries the Iceberg field ids.
     """
     schema = base64.b64encode(relation.schema.serialize().to_pybytes()).decode()
-    files = json.dumps({"files": relation.files, "deletes": relation.deletes})
+    files = json.dumps({"files": relation.files, "deletes": relation.deletes, "gone": dict(relation.gone)})
     connection.execute(relations.insert().values(metadata_location=location, schema=schema, files=files))
 
 
@@ -40,4 +40,4 @@ def find(engine: Engine, snapshot: Snapshot) -> Relation | None:
         return None
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(row["schema"])))
     said = json.loads(row["files"])
-    return Relation(snapshot.table, schema, tuple(said["files"]), snapshot.rows, tuple(said["deletes"]))
+    return Relation(snapshot.table, schema, tuple(said["files"]), snapshot.rows, tuple(said["deletes"]), said.get("gone", {}))

@@ -16,7 +16,7 @@ from pyiceberg.types import IcebergType, ListType, MapType, NestedField, StructT
 
 from limnos.errors import SchemaDrift
 from limnos.model.contract import Contract
-from limnos.model.types import canonical, type_name
+from limnos.model.types import canonical, type_name, widens
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
@@ -47,7 +47,7 @@ def _children(kind: IcebergType) -> dict[str, NestedField]:
 
 
 def evolve(transaction: Transaction, catalog: MetastoreCatalog, contract: Contract, *, replace: bool) -> None:
-    """Bring a table's schema to its contract inside `transaction`: add columns, widen types.
+    """Bring a table's schema to its contract inside `transaction`: rename columns, add them, widen types.
 
     A type that cannot be widened is replaced by a new column of the same name and a new id, which is only sound when every file is
     replaced as well.
@@ -59,10 +59,14 @@ def evolve(transaction: Transaction, catalog: MetastoreCatalog, contract: Contra
     published = {field.name: canonical(field.type) for field in arrow_schema(metadata.schema())}
     splitting = {metadata.schema().find_column_name(field.source_id) for spec in metadata.partition_specs for field in spec.fields}
     wanted = {column.name: column.type for column in contract.columns}
-    if all(published.get(name) == kind for name, kind in wanted.items()):
+    renamed = {old: name for old, name in contract.drifted.renamed.items() if old in published and name not in published}
+    if not renamed and all(published.get(name) == kind for name, kind in wanted.items()):
         return
     new = {field.name: field.field_type for field in iceberg_schema(catalog, contract).fields}
     with transaction.update_schema(allow_incompatible_changes=True) as update:
+        for old, name in renamed.items():
+            update.rename_column(old, name)
+            published[name] = published.pop(old)
         for name, kind in wanted.items():
             if name not in published:
                 update.add_column(name, new[name])
@@ -85,19 +89,3 @@ def iceberg_schema(catalog: MetastoreCatalog, contract: Contract) -> Schema:
     """Give a contract's columns as a new Iceberg schema: every column optional, ids from 1 in order."""
     # PyIceberg offers no other conversion.
     return assign_fresh_schema_ids(catalog._convert_schema_if_needed(contract.schema))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-
-
-def widens(old: pa.DataType, new: pa.DataType) -> bool:
-    """Tell whether Iceberg can read files of the old type as the new one.
-
-    Source: Apache Iceberg table specification, version 2, "Schema Evolution".
-
-    Examples:
-        >>> widens(pa.int32(), pa.int64()), widens(pa.int64(), pa.int32())
-        (True, False)
-    """
-    match type_name(old), type_name(new):
-        case ("int", "long") | ("float", "double"):
-            return True
-        case _:
-            return pa.types.is_decimal(old) and pa.types.is_decimal(new) and old.scale == new.scale and new.precision > old.precision

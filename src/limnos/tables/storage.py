@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
+import re
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -14,6 +16,7 @@ from limnos.model.data import WrittenFile
 from limnos.model.project import StorageConfig
 from limnos.model.secret import Secret
 
+_LOCAL = re.compile("^file:(//)?")
 _READ_BYTES = 4 * 1024 * 1024
 _THREADS = 4
 
@@ -26,8 +29,9 @@ class Storage:
         self.config = config
         self._files = fs.LocalFileSystem() if config.is_local else _s3(config.options)
 
-    def _path(self, uri: str) -> str:
-        return uri.removeprefix("s3://") if not self.config.is_local else uri.removeprefix("file://")
+    def path(self, uri: str) -> str:
+        """Give the one spelling of a file: writers name one local file with and without `file://`."""
+        return _LOCAL.sub("", uri) if self.config.is_local else uri.removeprefix("s3://")
 
     def _uri(self, path: str) -> str:
         return path if self.config.is_local else "s3://" + path
@@ -67,7 +71,7 @@ class Storage:
 
     def files_below(self, directory: str) -> Sequence[str]:
         """List every file below a directory, however deep; a directory that is not there has none."""
-        selector = fs.FileSelector(self._path(directory), recursive=True, allow_not_found=True)
+        selector = fs.FileSelector(self.path(directory), recursive=True, allow_not_found=True)
         with self.told("list", directory):
             found = self._files.get_file_info(selector)
         return [self._uri(info.path) for info in found if info.type is fs.FileType.File]
@@ -75,7 +79,16 @@ class Storage:
     def open(self, uri: str) -> NativeFile:
         """Open a file for random reads; close it after use."""
         with self.told("read", uri):
-            return self._files.open_input_file(self._path(uri))
+            return self._files.open_input_file(self.path(uri))
+
+    @contextmanager
+    def created(self, uri: str) -> Generator[NativeFile]:
+        """Write a new file, with the directories that it needs."""
+        with self.told("write", uri):
+            if self.config.is_local:
+                self._files.create_dir(posixpath.dirname(self.path(uri)), recursive=True)
+            with self._files.open_output_stream(self.path(uri)) as stream:
+                yield stream
 
     def delete(self, uris: Sequence[str]) -> int:
         """Delete files, one that is gone already as well; gives how many."""
@@ -84,23 +97,20 @@ class Storage:
 
     def _delete(self, uri: str) -> int:
         with self.told("delete", uri), suppress(FileNotFoundError):
-            self._files.delete_file(self._path(uri))
+            self._files.delete_file(self.path(uri))
         return 1
 
     def delete_empty_directories(self, directory: str) -> None:
         """Delete a directory that holds no file; object stores have none."""
         if self.config.is_local and not self.files_below(directory):
             with self.told("delete", directory), suppress(FileNotFoundError):
-                self._files.delete_dir(self._path(directory))
+                self._files.delete_dir(self.path(directory))
 
     def probe(self) -> str:
         """Write a small file below the root and delete it; gives what to tell."""
         uri = f"{self.uri}/.limnos-probe"
-        with self.told("write", uri):
-            if self.config.is_local:
-                self._files.create_dir(self._path(self.uri), recursive=True)
-            with self._files.open_output_stream(self._path(uri)) as stream:
-                stream.write(b"limnos")
+        with self.created(uri) as stream:
+            stream.write(b"limnos")
         self.delete([uri])
         return f"{self.uri} can be written"
 
@@ -113,7 +123,7 @@ class Storage:
 
     def _sha256(self, uri: str) -> str:
         digest = hashlib.sha256()
-        with self.told("read", uri), self._files.open_input_stream(self._path(uri), buffer_size=0) as stream:
+        with self.told("read", uri), self._files.open_input_stream(self.path(uri), buffer_size=0) as stream:
             while block := stream.read(_READ_BYTES):
                 digest.update(block)
         return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,13 +10,14 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyiceberg.catalog import Catalog as IcebergCatalog
 
 from limnos.errors import PublishConflict, SchemaDrift
 from limnos.ledger.events import FINISHED, Mark, StateLedger
 from limnos.model.contract import Column, Contract, Partition
-from limnos.model.data import Layout, Snapshot, Staged, WrittenFile
+from limnos.model.data import Gone, Layout, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
 from limnos.model.position import Position
 from limnos.ports import Catalog, Engine
@@ -35,6 +36,7 @@ PLACES = Contract(
     ),
 )
 NAMES = ("plain", "a/b", "per%cent", "a=b", "naïve 😀", "sp ace", "q'uo\"te", "#hash?query&x", "..", "", None)
+_TOTALS = ("total-records", "total-data-files", "total-delete-files", "total-position-deletes")
 Row = Mapping[str, Any]
 
 
@@ -62,6 +64,20 @@ class World:
         """Write and stage rows, instead of what is published or, with `keep`, added to it."""
         layout = self.catalog.layout(contract, run_id, replace=not keep)
         return self.catalog.stage(contract, self.write(layout, contract, rows), run_id, replace=not keep)
+
+    def change(self, contract: Contract, rows: Sequence[Row], run_id: str, *, files: Iterable[str] = (), where: str = "FALSE") -> Staged:
+        """Stage rows beside those that are there, less whole files and the rows of the others for which a condition holds."""
+        gone = frozenset(files)
+        with self.engine.session() as session:
+            here = session.relation(self.catalog.relation(self.catalog.pin()[contract.table]), positions=True)
+            found = session.run(f"SELECT _file AS file, _row AS row FROM ({here}) WHERE {where}")
+        singles = found.filter(pc.invert(pc.is_in(found["file"], pa.array(gone, pa.string()))))
+        layout = self.catalog.layout(contract, run_id, replace=False)
+        return self.catalog.stage(contract, self.write(layout, contract, rows), run_id, replace=False, gone=Gone(gone, singles))
+
+    def scanned(self, contract: Contract) -> list[dict[str, Any]]:
+        """Read the published version as PyIceberg does."""
+        return _sorted(self.foreign().load_table(_identifier(contract)).scan().to_arrow().to_pylist())
 
     def publish(self, *staged: Staged) -> tuple[Snapshot, ...]:
         """Publish as a run does: pointers, positions and event in one transaction."""
@@ -231,6 +247,114 @@ class CatalogSuite:
             assert world.catalog.pin() == {FISH.table: snapshot}
             assert world.catalog.relation(snapshot).schema.names == list(FISH.names)
 
+    def test_single_rows_and_whole_files_go_while_others_come(self, world: World) -> None:
+        first = world.load(FISH, _fish(*range(10)), "run-1")
+        (whole,) = world.catalog.files(first)
+        second = world.load(FISH, _fish(*range(10, 20)), "run-2", keep=True)
+        (third,) = world.publish(world.change(FISH, _fish(30, 31), "run-3", where="id IN (11, 13)"))
+        (fourth,) = world.publish(world.change(FISH, [], "run-4", files=[whole.path], where="id = 15"))
+        assert world.rows(third) == _fish(*range(11), 12, *range(14, 20), 30, 31)
+        assert world.rows(fourth) == world.scanned(FISH) == _fish(10, 12, 14, *range(16, 20), 30, 31)
+        assert world.rows(second, world.elsewhere()[0]) == _fish(*range(20))
+        assert sorted((file.rows, file.gone) for file in world.catalog.files(fourth)) == [(2, 0), (10, 3)]
+        assert [file.gone for file in world.catalog.files(first)] == [0]
+
+    def test_a_change_of_rows_is_invisible_until_it_is_published(self, world: World) -> None:
+        world.load(FISH, _fish(*range(3)), "run-1")
+        before = world.seen()
+        staged = world.change(FISH, _fish(7), "run-2", where="id = 1")
+        assert world.seen() == before
+        assert world.scanned(FISH) == _fish(*range(3))
+        assert world.rows(staged.snapshot) == _fish(0, 2, 7)
+        world.publish(staged)
+        assert world.scanned(FISH) == world.rows(staged.snapshot)
+
+    def test_rows_that_are_gone_stay_gone_when_others_are_added(self, world: World) -> None:
+        world.load(FISH, _fish(*range(4)), "run-1")
+        world.publish(world.change(FISH, [], "run-2", where="id < 2"))
+        added = world.load(FISH, _fish(0), "run-3", keep=True)
+        assert world.rows(added) == world.scanned(FISH) == _fish(0, 2, 3)
+        assert world.rows(added, world.elsewhere()[0]) == _fish(0, 2, 3)
+
+    def test_a_replaced_table_has_no_deletes_left(self, world: World) -> None:
+        world.load(FISH, _fish(*range(4)), "run-1")
+        world.publish(world.change(FISH, [], "run-2", where="id < 2"))
+        after = world.load(FISH, _fish(*range(3)), "run-3")
+        assert world.catalog.relation(after).deletes == ()
+        assert world.rows(after) == world.scanned(FISH) == _fish(*range(3))
+        assert _summary(world, FISH) == {"total-records": 3, "total-data-files": 1, "total-delete-files": 0, "total-position-deletes": 0}
+
+    def test_changes_upon_changes_read_as_one_truth_to_every_reader(self, world: World) -> None:
+        contract = replace(FISH, partitions=(Partition("name"),))
+        there = {row["id"]: row for row in _fish(*range(64))}
+        snapshot = world.load(contract, list(there.values()), "run-0")
+        for n in range(1, 13):
+            gone = [at for at in there if at % 13 == n]
+            moved = _fish(*range(1000 * n, 1000 * n + 3))
+            (snapshot,) = world.publish(world.change(contract, moved, f"run-{n}", where=f"id % 13 = {n} AND id < {1000 * n}"))
+            there = {at: row for at, row in there.items() if at not in gone} | {row["id"]: row for row in moved}
+            assert world.rows(snapshot) == _sorted(list(there.values()))
+        assert world.scanned(FISH) == _sorted(list(there.values()))
+        files = world.catalog.files(snapshot)
+        assert sum(file.rows - file.gone for file in files) == len(there) == snapshot.rows
+        summary = _summary(world, FISH)
+        assert summary["total-records"] - summary["total-position-deletes"] == len(there)
+        assert summary["total-data-files"] == len(files)
+        assert summary["total-delete-files"] == len(world.catalog.relation(snapshot).deletes)
+
+    def test_many_small_changes_leave_few_delete_files(self, world: World) -> None:
+        world.load(FISH, _fish(*range(40)), "run-0")
+        for n in range(16):
+            world.publish(world.change(FISH, [], f"run-{n + 1}", where=f"id = {n}"))
+        snapshot = world.catalog.pin()[FISH.table]
+        assert world.rows(snapshot) == world.scanned(FISH) == _fish(*range(16, 40))
+        assert len(world.catalog.relation(snapshot).deletes) <= 5
+
+    def test_deletes_go_with_the_last_file_that_they_concern(self, world: World) -> None:
+        world.load(FISH, _fish(*range(4)), "run-1")
+        (first,) = world.catalog.files(world.catalog.pin()[FISH.table])
+        world.load(FISH, _fish(*range(4, 8)), "run-2", keep=True)
+        (both,) = world.publish(world.change(FISH, [], "run-3", where="id IN (1, 5)"))
+        (half,) = world.publish(world.change(FISH, [], "run-4", files=[first.path]))
+        assert world.catalog.relation(half).deletes == world.catalog.relation(both).deletes
+        (second,) = world.catalog.files(half)
+        (none,) = world.publish(world.change(FISH, _fish(9), "run-5", files=[second.path]))
+        assert world.catalog.relation(none).deletes == ()
+        assert world.rows(none) == world.scanned(FISH) == _fish(9)
+        assert world.rows(both, world.elsewhere()[0]) == _fish(0, *range(2, 5), 6, 7)
+
+    def test_files_that_are_there_no_more_cannot_go(self, world: World) -> None:
+        first = world.load(FISH, _fish(*range(4)), "run-1")
+        (file,) = world.catalog.files(first)
+        world.load(FISH, _fish(*range(4)), "run-2")
+        rows = pa.table({"file": [file.path], "row": pa.array([0], pa.int64())})
+        before = world.seen()
+        for gone in (Gone(frozenset([file.path])), Gone(rows=rows)):
+            with pytest.raises(PublishConflict):
+                world.catalog.stage(FISH, [], "run-3", replace=False, gone=gone)
+        assert world.seen() == before
+
+    def test_discard_takes_the_delete_files_along(self, world: World) -> None:
+        world.load(FISH, _fish(*range(4)), "run-1")
+        before = world.files()
+        staged = world.change(FISH, [], "run-2", where="id = 1")
+        stray = world.files() - before
+        assert set(staged.relation.deletes) <= stray
+        assert world.catalog.discard("run-2") == len(stray)
+        assert world.files() == before
+        world.publish(world.change(FISH, _fish(5), "run-3", where="id = 1"))
+        assert world.catalog.discard("run-3") == 0
+        assert world.scanned(FISH) == _fish(0, 2, 3, 5)
+
+    def test_many_changes_leave_few_manifests(self, world: World) -> None:
+        for n in range(36):
+            staged = world.stage(FISH, _fish(n), f"run-{n}", keep=True)
+            world.publish(staged)
+        table = world.foreign().load_table(_identifier(FISH))
+        assert (current := table.current_snapshot()) is not None
+        assert len(current.manifests(table.io)) <= 33
+        assert world.scanned(FISH) == _fish(*range(36))
+
     def test_discard_deletes_exactly_what_was_not_published(self, world: World) -> None:
         world.load(FISH, [{"id": 0, "name": "base"}], "run-0")
         before = world.files()
@@ -385,6 +509,17 @@ def _seen(catalog: Catalog, ledger: StateLedger) -> object:
         dict(ledger.marks()),
         tuple((event.seq, event.hash) for event in ledger.events()),
     )
+
+
+def _fish(*ids: int) -> list[dict[str, Any]]:
+    return _sorted([{"id": at, "name": NAMES[at % 4]} for at in ids])
+
+
+def _summary(world: World, contract: Contract) -> dict[str, int]:
+    current = world.foreign().load_table(_identifier(contract)).current_snapshot()
+    assert current is not None
+    assert current.summary is not None
+    return {name: int(current.summary[name] or 0) for name in _TOTALS}
 
 
 def _exists(foreign: IcebergCatalog, table: TableName) -> bool:
