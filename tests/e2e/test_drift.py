@@ -116,11 +116,10 @@ def test_an_added_column_is_accepted_and_told(tmp_path: Path, kind: str, contrac
     assert one(tmp_path).status is TableStatus.UNCHANGED
 
 
-@pytest.mark.parametrize("policy", ["block", "quarantine"])
 def test_an_added_column_that_is_not_accepted_stops_the_table(
-    tmp_path: Path, kind: str, contract: str, policy: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, kind: str, contract: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    table = said(contract, f"drift: {{add: {policy}}}")
+    table = said(contract, "drift: {add: block}")
     loaded(tmp_path, kind, table)
     WRITE[kind](tmp_path, ADDED)
     code, out, told = typed(tmp_path, capfd, "run")
@@ -130,6 +129,89 @@ def test_an_added_column_that_is_not_accepted_stops_the_table(
     assert rows(tmp_path) == list(BEFORE)
     WRITE[kind](tmp_path, BEFORE)
     assert one(tmp_path).status is TableStatus.UNCHANGED
+
+
+PARTLY: Rows = [{"id": 1, "name": "a", "n": 10, "extra": None}, {"id": 2, "name": "b", "n": 20, "extra": 102}]
+
+
+@pytest.mark.parametrize("source", ["sqlite", "parquet"])
+def test_rows_with_a_value_in_an_added_column_wait_with_that_value(tmp_path: Path, source: str, contract: str) -> None:
+    loaded(tmp_path, source, said(contract, "drift: {add: quarantine}"))
+    WRITE[source](tmp_path, PARTLY)
+    table = one(tmp_path)
+    assert (table.status, table.read, table.written, table.quarantined) == (TableStatus.PUBLISHED, 2, 1, 1)
+    assert "column extra is new and not accepted: rows with a value in it go to quarantine" in table.notes
+    assert [(verdict.rule, verdict.failing) for verdict in table.verdicts if verdict.kind == "undeclared"] == [("undeclared:extra", 1)]
+    assert rows(tmp_path) == [BEFORE[0]]
+    (entry,) = Lake(tmp_path).quarantine.entries("s.t")
+    assert entry.row == {"id": "2", "name": "b", "n": "20", "extra": "102"}
+    assert [(reason.rule, reason.detail) for reason in entry.reasons] == [
+        ("undeclared:extra", "'102' stands in a column that the contract does not have")
+    ]
+    assert one(tmp_path).status is TableStatus.UNCHANGED
+
+
+def test_a_row_with_a_value_that_has_no_column_cannot_be_released_without_it(tmp_path: Path) -> None:
+    loaded(tmp_path, "sqlite", "drift: {add: quarantine}")
+    _sqlite(tmp_path, PARTLY)
+    one(tmp_path)
+    released = Lake(tmp_path).quarantine.release("s.t")
+    assert (released.moved, released.kept) == (0, 1)
+    declare(tmp_path, SOURCE["sqlite"], "drift: {add: accept}")
+    assert one(tmp_path).quarantined == 0
+    assert rows(tmp_path) == list(PARTLY)
+
+
+def test_both_types_of_a_retyped_column_are_kept(tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    loaded(tmp_path, kind, "drift: {columns: {n: {type: keep_both}}}")
+    WRITE[kind](tmp_path, RETYPED)
+    code, out, _ = typed(tmp_path, capfd, "plan")
+    assert code == 0
+    note = "column n is string at the source now: its values stand in n_as_string, and in n where they fit long"
+    assert note in out
+    table = one(tmp_path)
+    assert (table.status, table.written, table.quarantined) == (TableStatus.PUBLISHED, 2, 0)
+    assert note in table.notes
+    kept = [
+        {"id": 1, "name": "a", "n": 10, "n_as_string": "10"},
+        {"id": 2, "name": "b", "n": None, "n_as_string": "twenty"},
+    ]
+    assert rows(tmp_path) == kept
+    assert one(tmp_path).status is TableStatus.UNCHANGED
+    history_shows_the_old_shape(tmp_path)
+    WRITE[kind](tmp_path, BEFORE)
+    assert one(tmp_path).status is TableStatus.PUBLISHED
+    assert [{name: row[name] for name in ("id", "name", "n")} for row in rows(tmp_path)] == list(BEFORE)
+
+
+def test_a_renamed_column_that_is_accepted_stays_the_same_column(tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    loaded(tmp_path, kind, "drift: {rename: accept}")
+    before = _field_id(tmp_path, "n")
+    WRITE[kind](tmp_path, RENAMED)
+    table = one(tmp_path)
+    assert table.status is TableStatus.PUBLISHED
+    assert table.notes == ("column n is called nn now: it has the same place and type",)
+    assert rows(tmp_path) == list(RENAMED)
+    assert _field_id(tmp_path, "nn") == before
+    history_shows_the_old_shape(tmp_path)
+    assert one(tmp_path).status is TableStatus.UNCHANGED
+
+
+def test_a_renamed_column_keeps_the_history_of_its_rows(tmp_path: Path) -> None:
+    _sqlite(tmp_path, BEFORE)
+    declare(tmp_path, "{type: sqlite, path: t.db, namespace: s, tables: {t: {key: id}}}", "history: scd2, drift: {rename: accept}")
+    assert one(tmp_path).status is TableStatus.PUBLISHED
+    _sqlite(tmp_path, [RENAMED[0], {**RENAMED[1], "nn": 21}])
+    assert one(tmp_path).status is TableStatus.PUBLISHED
+    kept = rows(tmp_path, "SELECT id, nn, valid_to IS NULL AS current FROM s.t ORDER BY id, valid_from")
+    assert [tuple(row.values()) for row in kept] == [(1, 10, True), (2, 20, False), (2, 21, True)]
+
+
+def _field_id(directory: Path, column: str) -> str:
+    lake = Lake(directory)
+    catalog = lake._parts.catalog
+    (snapshot,) = [one for name, one in catalog.pin().items() if str(name) == "s.t"]
+    return str(catalog.relation(snapshot).schema.field(column).metadata[b"PARQUET:field_id"])
 
 
 def test_a_dropped_column_stops_the_table(tmp_path: Path, kind: str, contract: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -409,3 +491,16 @@ def test_a_source_type_that_is_not_known_stops_plan_and_run_alike(tmp_path: Path
         assert "expected sqlite (did you mean this?)" in told
     code, out, _ = typed(tmp_path, capfd, "plan", "--json")
     assert (code, json.loads(out)["exit_code"]) == (2, 2)
+
+
+@pytest.mark.parametrize("mode", ["mode: incremental, cursor: id", "mode: cdc"])
+def test_a_source_that_cannot_be_read_in_a_mode_stops_plan_and_run_and_says_which_it_has(
+    tmp_path: Path, mode: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _csv(tmp_path, BEFORE)
+    declare(tmp_path, f"{{type: files, namespace: s, tables: {{t: {{path: t.csv, {mode}}}}}}}")
+    for verb in ("plan", "run"):
+        code, _, told = typed(tmp_path, capfd, verb)
+        assert code == 2
+        assert "at       limnos.yml:4" in told
+        assert "expected mode: full\n" in told

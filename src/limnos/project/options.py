@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from limnos.errors import LimnosError
 from limnos.model.names import TableName
 from limnos.model.place import Place
-from limnos.model.project import Option, SourceConfig, SourceTable
+from limnos.model.project import Deletes, LogLimit, Mode, Option, Protect, SourceConfig, SourceTable
+from limnos.model.secret import Secret
+from limnos.model.units import duration_s, size_bytes
 from limnos.project.nodes import Mapped, invalid, plain
 from limnos.project.secrets import resolve
 from limnos.project.shape import located, nearest
@@ -41,9 +44,27 @@ def read_source(name: str, node: Mapped, root: Path) -> SourceConfig:
         options={key: plain(value) for key, value in node.entries.items() if key not in SOURCE.keys},
         tables=tuple(_tables(tables, namespace)) if isinstance(tables, Mapped) else (),
         every=not isinstance(tables, Mapped),
+        protect=_protect(node.mapping("protect")),
+        latency_s=duration_s(node.mapping("follow").text("latency") or "1s"),
         place=node.place,
-        places={key: value.place for key, value in node.entries.items()},
+        places={key: value.place for key, value in node.entries.items()}
+        | {f"protect.{key}": value.place for key, value in node.mapping("protect").entries.items()},
     )
+
+
+def _protect(node: Mapped) -> Protect:
+    """Read what reading may cost; the replica's address stays as it was written until the source is used."""
+    said: dict[str, Any] = {
+        f"{key}_s": duration_s(node.text(key)) for key in ("statement_timeout", "lock_timeout", "max_lag") if key in node.entries
+    }
+    said |= {key: int(node.text(key)) for key in ("max_rows_per_s", "connections") if key in node.entries}
+    if "replica" in node.entries:
+        said["replica"] = Secret(node.text("replica"), name="replica")
+    if "max_log" in node.entries:
+        said["max_log_bytes"] = size_bytes(node.text("max_log"))
+    if "on_log_limit" in node.entries:
+        said["on_log_limit"] = LogLimit(node.text("on_log_limit"))
+    return Protect(**said)
 
 
 def _tables(tables: Mapped, namespace: str) -> Iterator[SourceTable]:
@@ -54,13 +75,37 @@ def _tables(tables: Mapped, namespace: str) -> Iterator[SourceTable]:
             parsed = TableName.parse(target) if "." in target else TableName(namespace, target)
         except LimnosError as error:
             raise located(error, node.place_of("table")) from error
+        _check_mode(name, node)
         yield SourceTable(
             name,
             parsed,
+            mode=Mode(node.text("mode") or Mode.FULL),
             key=node.texts("key"),
+            cursor=node.text("cursor"),
+            lookback=node.text("lookback"),
+            deletes=Deletes(node.text("deletes") or Deletes.HARD),
             options={key: plain(value) for key, value in node.entries.items() if key not in SOURCE_TABLE.keys},
             place=node.place,
             places={key: value.place for key, value in node.entries.items()},
+        )
+
+
+_MODE_OF = {"cursor": Mode.INCREMENTAL, "lookback": Mode.INCREMENTAL, "deletes": Mode.CDC}
+
+
+def _check_mode(table: str, node: Mapped) -> None:
+    mode = node.text("mode") or Mode.FULL
+    for word, needed in _MODE_OF.items():
+        if word in node.entries and mode != needed:
+            raise invalid(
+                f"{word!r} of the table {table} needs another mode", node.place_of(word), seen=f"mode: {mode}", expected=f"mode: {needed}"
+            )
+    if mode == Mode.INCREMENTAL and "cursor" not in node.entries:
+        raise invalid(
+            f"The table {table} is read incrementally without a cursor",
+            node.place_of("mode"),
+            seen="no cursor",
+            expected="cursor: the column that grows with every new or changed row",
         )
 
 
@@ -86,9 +131,29 @@ def check_options(config: SourceConfig, options: tuple[Option, ...]) -> SourceCo
         )
         for table in config.tables
     )
-    return replace(
-        config, options=_checked(config.options, whole, config.places, config.place, config.root, of_source, SOURCE.keys), tables=tables
-    )
+    checked = _checked(config.options, whole, config.places, config.place, config.root, of_source, SOURCE.keys)
+    return replace(config, options=checked, tables=tables, protect=_resolved(config, checked))
+
+
+def _resolved(config: SourceConfig, options: Mapping[str, object]) -> Protect:
+    """Resolve the replica's address; the older option `statement_timeout` holds where `protect` says nothing of it."""
+    protect = config.protect
+    if protect.replica is not None:
+        place = config.places.get("protect.replica", config.place)
+        protect = replace(protect, replica=resolve(protect.replica.reveal(), root=config.root, place=place, name="replica"))
+    if "statement_timeout" in config.options and "protect.statement_timeout" not in config.places:
+        said = str(options["statement_timeout"])
+        try:
+            # A bare number is milliseconds, as PostgreSQL has it.
+            protect = replace(protect, statement_timeout_s=duration_s(f"{said}ms" if said.strip().isdecimal() else said))
+        except ValueError as error:
+            raise invalid(
+                f"{said!r} is not a duration",
+                config.places.get("statement_timeout", config.place),
+                seen=said,
+                expected="a number with a unit: 500ms, 30s, 5m, 2h; 0 for no limit",
+            ) from error
+    return protect
 
 
 def _checked(

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from limnos.errors import LimnosError, ProjectMissing, UnknownName
 from limnos.model.contract import Column, Drift, DriftPolicy, Partition, RuleSpec, Severity
 from limnos.model.names import TableName
 from limnos.model.place import Place
-from limnos.model.project import Project, SourceConfig, StorageConfig, TableConfig
+from limnos.model.project import Project, SourceConfig, StorageConfig, TableConfig, VerifyConfig
 from limnos.model.secret import Secret
 from limnos.model.types import parse_type
 from limnos.project.checks import read_checks
@@ -56,7 +57,8 @@ def load_project(directory: Path, *, environment: str = "") -> Project:
         check(node, PROJECT)
     sources = tuple(read_source(name, entry, root) for name, entry in node.mapping("sources").entries.items() if isinstance(entry, Mapped))
     tables = _tables(node, root)
-    _check_targets(sources, tables)
+    verify = _verify(node)
+    _check_targets(sources, tables, verify)
     _check_cycles(tables)
     return Project(
         name=node.text("project") or root.name,
@@ -65,6 +67,7 @@ def load_project(directory: Path, *, environment: str = "") -> Project:
         state=_state(node, root),
         sources=sources,
         tables=tables,
+        verify=verify,
         environment=environment,
         place=Place(FILE),
     )
@@ -161,19 +164,39 @@ def _contract_files(project: Mapped, root: Path) -> tuple[str, ...]:
 def _table(table: TableName, node: Node) -> TableConfig:
     said = node if isinstance(node, Mapped) else Mapped(node.place, {})
     columns = tuple(_column(column) for column in said.mappings("columns"))
-    drift = said.mapping("drift")
     return TableConfig(
         table,
         columns,
         key=said.texts("key"),
         rules=tuple(_rules(said)),
         partitions=tuple(_partition(text) for text in said.texts("partition")),
-        drift=DriftPolicy(**{word: Drift(drift.text(word)) for word in drift.entries}),
+        drift=_drift(said.mapping("drift")),
         on_fail=Severity(said.text("on_fail") or Severity.QUARANTINE),
+        history=bool(said.text("history")),
         owner=said.text("owner"),
         description=said.text("description"),
         place=said.place,
     )
+
+
+def _drift(node: Mapped) -> DriftPolicy:
+    def words(said: Mapped) -> dict[str, Any]:
+        return {word: Drift(said.text(word)) for word in said.entries if word != "columns"}
+
+    of_table = DriftPolicy(**words(node))
+    columns = {name: replace(of_table, **words(said)) for name, said in node.mapping("columns").entries.items() if isinstance(said, Mapped)}
+    return replace(of_table, columns=columns)
+
+
+def _verify(project: Mapped) -> Mapping[TableName, VerifyConfig]:
+    found: dict[TableName, VerifyConfig] = {}
+    for name, entry in project.mapping("verify").entries.items():
+        said = entry if isinstance(entry, Mapped) else Mapped(entry.place, {})
+        words = {"all": ("*",), "none": (), "": ("*",)}
+        content = words.get(said.text("content"), ()) if not isinstance(said.entries.get("content"), Listed) else said.texts("content")
+        table = TableName.parse(name)
+        found[table] = VerifyConfig(table, content, every_run=said.text("every") == "run", place=said.place)
+    return found
 
 
 def _column(node: Mapped) -> Column:
@@ -261,7 +284,9 @@ def _distinct(rules: Iterable[RuleSpec]) -> tuple[RuleSpec, ...]:
     return tuple(named.values())
 
 
-def _check_targets(sources: Iterable[SourceConfig], tables: Mapping[TableName, TableConfig]) -> None:
+def _check_targets(
+    sources: Iterable[SourceConfig], tables: Mapping[TableName, TableConfig], verify: Mapping[TableName, VerifyConfig]
+) -> None:
     """See that no two sources fill one table, and that whatever is promised or referred to is filled by one."""
     filled: dict[TableName, Place] = {}
     every = {source.namespace for source in sources if source.every}
@@ -275,6 +300,8 @@ def _check_targets(sources: Iterable[SourceConfig], tables: Mapping[TableName, T
                     expected="another `table:`",
                 )
             filled[table.target] = table.place
+    for compared in verify.values():
+        _check_filled(compared.table, compared.place, filled, every)
     for config in tables.values():
         _check_filled(config.table, config.place, filled, every)
         for rule in config.rules:

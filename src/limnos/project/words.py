@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from limnos.model.contract import Drift, Severity
+from limnos.model.project import Deletes, LogLimit, Mode
+from limnos.model.units import DURATION, SIZE
 from limnos.project.shape import Anything, Flag, Key, Later, ListOf, MapOf, Nothing, Number, OneOf, Record, Shape, Text, Value
 
 NAME = "[A-Za-z_][A-Za-z0-9_]{0,127}"
@@ -17,14 +19,14 @@ _TEXT = Text()
 _TABLE_TEXT = Text(pattern=TABLE, words="a table name such as shop.orders")
 _COLUMNS = OneOf((_TEXT, ListOf(_TEXT)))
 _SEVERITY = Text(choices=tuple(Severity))
-_DRIFT = Text(choices=tuple(Drift))
+_NONE = Number(whole=True, minimum=0, maximum=0, words="0")
+_DURATION = OneOf((Text(pattern=DURATION, words="a duration such as 500ms, 30s, 5m, 2h or 1d"), _NONE))
+_SIZE = OneOf((Text(pattern=SIZE, words="a size such as 500MB or 10GB"), _NONE))
 
 # What each later issue takes off these lists becomes available; nothing else has to change here.
-LATER_SECTIONS = ("verify", "models", "policies", "views", "schedules", "alarms", "channels", "backup")
-LATER_SOURCE_WORDS = ("protect",)
-LATER_SOURCE_TABLE_WORDS = ("cursor", "lookback", "deletes", "documents")
+LATER_SECTIONS = ("models", "policies", "views", "schedules", "alarms", "channels", "backup")
+LATER_SOURCE_TABLE_WORDS = ("documents",)
 LATER_TABLE_WORDS = ("retain",)
-LATER_MODES = ("incremental", "cdc")
 
 
 def _later(names: tuple[str, ...]) -> dict[str, Key]:
@@ -115,6 +117,15 @@ def check_shape(*, of_column: bool) -> Shape:
     return OneOf((entry, Text(choices=bare))) if of_column else entry
 
 
+_DRIFT_WORDS = {
+    "add": Key(Text(choices=(Drift.ACCEPT, Drift.BLOCK, Drift.QUARANTINE)), "When the source has a new column; `accept` when not given."),
+    "drop": Key(Text(choices=(Drift.ACCEPT, Drift.BLOCK)), "When a column is gone; `block` when not given."),
+    "type": Key(Text(choices=tuple(Drift)), "When a column has another type; `quarantine` when not given."),
+    "rename": Key(
+        Text(choices=(Drift.ACCEPT, Drift.BLOCK)), "When a column seems to have another name; one is gone and one is new when not given."
+    ),
+}
+
 COLUMN = Record(
     {
         "name": Key(_TEXT, "The column's name.", required=True),
@@ -139,23 +150,47 @@ TABLE_WORDS = Record(
         "checks": Key(ListOf(check_shape(of_column=False)), "Rules on this table."),
         "on_fail": Key(_SEVERITY, "The severity of rules that name none; `quarantine` when not given."),
         "drift": Key(
-            Record(
-                {
-                    "add": Key(_DRIFT, "When the source has a new column; `accept` when not given."),
-                    "drop": Key(_DRIFT, "When a column is gone; `block` when not given."),
-                    "type": Key(_DRIFT, "When a column has another type; `quarantine` when not given."),
-                }
-            ),
+            Record({**_DRIFT_WORDS, "columns": Key(MapOf(Record(_DRIFT_WORDS)), "What differs for a column, by its name.")}),
             "What a difference between the source's columns and the promised ones does.",
         ),
+        "history": Key(Text(choices=("scd2",)), "`scd2` keeps every version of a row, with `valid_from` and `valid_to`."),
         **_later(LATER_TABLE_WORDS),
+    }
+)
+
+PROTECT = Record(
+    {
+        "max_rows_per_s": Key(
+            Number(whole=True, minimum=0), "The most rows read in a second, over all connections; 0, no limit, when not given."
+        ),
+        "statement_timeout": Key(_DURATION, "How long one statement may take; 5m when not given, 0 for no limit."),
+        "lock_timeout": Key(_DURATION, "How long a statement may wait for a lock; 10s when not given, 0 for no limit."),
+        "connections": Key(Number(whole=True, minimum=1, maximum=64), "The most streams of rows at once; 2 when not given."),
+        "replica": Key(Text(hidden=True), "The address of a replica that is read instead, as secret://NAME."),
+        "max_lag": Key(_DURATION, "How far behind the replica may be; 30s when not given."),
+        "max_log": Key(_SIZE, "The most log that the source may keep back for our change stream; 0, no limit, when not given."),
+        "on_log_limit": Key(
+            Text(choices=tuple(LogLimit)),
+            "What happens beyond that: `alarm` tells, when not given; `drop` gives the log up and reads the tables anew.",
+        ),
     }
 )
 
 SOURCE_TABLE = Record(
     {
         "key": Key(_COLUMNS, "The columns that identify a row, where the source does not tell."),
-        "mode": Key(Text(choices=("full",), later=LATER_MODES), "How it is read; `full` reads all of it each time."),
+        "mode": Key(
+            Text(choices=tuple(Mode)),
+            "How it is read: `full` reads all of it each time, `incremental` what lies above a cursor, `cdc` what the source's log says.",
+        ),
+        "cursor": Key(_TEXT, "The column that grows with every new or changed row; for `mode: incremental`."),
+        "lookback": Key(
+            OneOf((Text(pattern=DURATION, words="a duration such as 90m or 2d"), Number(whole=True, minimum=0, words="a whole number"))),
+            "How far below the last cursor value late rows are looked for, as a duration or a number; for `mode: incremental`.",
+        ),
+        "deletes": Key(
+            Text(choices=tuple(Deletes)), "What a delete at the source does: `hard` when not given, `soft`, `ignore`; for `mode: cdc`."
+        ),
         "table": Key(Text(pattern=rf"({NAME}\.)?{NAME}", words="a table name"), "Its name in the lake, where it is another one."),
         **_later(LATER_SOURCE_TABLE_WORDS),
     },
@@ -171,9 +206,24 @@ SOURCE = Record(
             OneOf((Text(choices=("*",), words='"*"'), MapOf(OneOf((SOURCE_TABLE, Nothing()))))),
             'The tables to read, by their names in the source; every one when not given, or "*".',
         ),
-        **_later(LATER_SOURCE_WORDS),
+        "protect": Key(PROTECT, "What reading may cost the source."),
+        "follow": Key(
+            Record({"latency": Key(_DURATION, "How long a change may take from the source into the lake; 1s when not given.")}),
+            "How `limnos run --follow` keeps up with its tables of mode `cdc`.",
+        ),
     },
     rest=Anything(),
+)
+
+VERIFY = Record(
+    {
+        "against": Key(Text(choices=("source",)), "What it is compared with; `source` when not given."),
+        "content": Key(
+            OneOf((Text(choices=("all", "none")), ListOf(_TEXT))),
+            "The columns whose values are compared: `all` when not given, `none` for counts only, or their names.",
+        ),
+        "every": Key(Text(choices=("run",)), "`run` compares before anything is published; by `limnos verify` only when not given."),
+    }
 )
 
 LAKE = OneOf(
@@ -214,6 +264,7 @@ PROJECT = Record(
         "contracts": Key(_COLUMNS, "Which files are ODCS contracts; `contracts/*.odcs.yaml` when not given."),
         "sources": Key(MapOf(SOURCE, NAME), "The systems to read from, by a name of your choice."),
         "tables": Key(MapOf(OneOf((TABLE_WORDS, Nothing())), TABLE), "What is promised of tables, by their names in the lake."),
+        "verify": Key(MapOf(OneOf((VERIFY, Nothing())), TABLE), "Which tables are compared with their source, by their names in the lake."),
         "environments": Key(
             MapOf(ENVIRONMENT, "[A-Za-z0-9_-]+"), "What differs in an environment that is chosen by `--env` or LIMNOS_ENV."
         ),

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limnos.model.casts import Casts
-from limnos.model.contract import Drift, RuleSpec, Severity
+from limnos.model.contract import Contract, Drift, RuleSpec, Severity
 from limnos.model.data import WrittenFile
 from limnos.model.names import quoted
 from limnos.model.types import type_name
 from limnos.model.verdict import Dimension, Outcome, Proof, Verdict
 from limnos.ports import Session
 
-MALFORMED = "malformed"
+MALFORMED, UNDECLARED = "malformed", "undeclared"
 
 
-def type_rule(casts: Casts, column: str) -> RuleSpec:
-    """Give the rule that a column's type is: `type:<column>`; `drift: {type: block}` makes it one that blocks."""
-    severity = Severity.BLOCK if casts.contract.drift.type is Drift.BLOCK else Severity.QUARANTINE
-    return RuleSpec("type", (column,), {"type": type_name(casts.contract.column(column).type)}, severity)
+def type_rule(contract: Contract, column: str) -> RuleSpec:
+    """Give the rule that a column's type is: `type:<column>`, or `undeclared:<column>` of one that the contract does not have.
+
+    `drift: {type: block}` makes a type one that blocks.
+    """
+    if column in contract.drifted.refused:
+        return RuleSpec(UNDECLARED, (column,), severity=Severity.QUARANTINE)
+    severity = Severity.BLOCK if contract.drift.on(column).type is Drift.BLOCK else Severity.QUARANTINE
+    return RuleSpec("type", (column,), {"type": type_name(contract.column(column).type)}, severity)
 
 
 def verdicts(session: Session, casts: Casts, files: Sequence[WrittenFile], failed: str) -> tuple[Verdict, ...]:
@@ -34,7 +39,7 @@ def verdicts(session: Session, casts: Casts, files: Sequence[WrittenFile], faile
 def _verdict(casts: Casts, name: str, files: Sequence[WrittenFile], beside: int, failing: int) -> Verdict:
     """Judge one column: its values are those that were written and `beside` them those of the rows that failed."""
     applicable = beside + sum(file.rows - file.null_counts.get(name, 0) for file in files)
-    rule = type_rule(casts, name)
+    rule = type_rule(casts.contract, name)
     outcome = Outcome.UNKNOWN if not applicable else Outcome.FAIL if failing else Outcome.PASS
     return Verdict(
         rule.name,
@@ -47,7 +52,7 @@ def _verdict(casts: Casts, name: str, files: Sequence[WrittenFile], beside: int,
         applicable - failing,
         applicable,
         Proof.SCAN,
-        f"{name} must be of type {type_name(casts.contract.column(name).type)}",
+        f"{name} must be of type {rule.arguments['type']}" if rule.arguments else f"{name} is not in the contract and must be empty",
     )
 
 

@@ -15,8 +15,9 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from limnos.model.casts import Casts
 from limnos.model.contract import Contract, RuleSpec, Severity
-from limnos.model.conversion import as_text, convert
+from limnos.model.conversion import as_text
 from limnos.model.names import TableName, literal, quoted
 from limnos.model.types import type_name
 
@@ -41,23 +42,26 @@ def of_rejects(rejects: str, stamp: Stamp) -> str:
 
 
 def of_failed_conversions(rows: str, raw: pa.Schema, contract: Contract, stamp: Stamp, *, origin: str = "CAST(_record AS VARCHAR)") -> str:
-    """Write entries of the rows in which a value does not fit its column's type, with a reason for each such column.
+    """Write entries of the rows in which a value does not fit its column, with a reason for each such column.
 
     `rows` is a SELECT of the raw columns and `_record BIGINT`; `origin` is SQL over them, text that says where a row came from. Columns
     that the contract does not know are kept in `row`.
     """
     fails: list[str] = []
     reasons: list[str] = []
-    for column in contract.columns:
-        if column.name not in raw.names:
-            continue
-        kind, name = raw.field(column.name).type, quoted(column.name)
-        conversion = convert(name, kind, column.type)
+    for name, conversion in Casts.of(raw, contract).columns.items():
         if conversion.certain:
             continue
-        spelled = type_name(column.type)
-        spec = RuleSpec("type", (column.name,), {"type": spelled}, Severity.QUARANTINE)
-        shown = f"'''' || left({as_text(name, kind)}, {_SHOWN}) || ''' is not of type {spelled}'"
+        source = contract.drifted.beside.get(name, name)
+        if name in contract.drifted.refused:
+            spec, wrong = (
+                RuleSpec("undeclared", (name,), severity=Severity.QUARANTINE),
+                "stands in a column that the contract does not have",
+            )
+        else:
+            spelled = type_name(contract.column(name).type)
+            spec, wrong = RuleSpec("type", (name,), {"type": spelled}, Severity.QUARANTINE), f"is not of type {spelled}"
+        shown = f"'''' || left({as_text(quoted(source), raw.field(source).type)}, {_SHOWN}) || ''' {wrong}'"
         fails.append(conversion.fails)
         reasons.append(f"CASE WHEN {conversion.fails} THEN {reason(spec, shown)} END")
     listed = f"list_filter([{', '.join(reasons)}], lambda one: one IS NOT NULL)" if reasons else "[]"
@@ -85,6 +89,13 @@ def rows_back(entries: str, contract: Contract) -> str:
     """
     columns = ", ".join(f"json_extract_string(row, {literal(_pointer(name))}) AS {quoted(name)}" for name in contract.names)
     return f"SELECT id AS _entry, {columns} FROM ({entries}) WHERE row IS NOT NULL"
+
+
+def undeclared(contract: Contract) -> str:
+    """Write the condition, never null, of stored entries that hold a value in a column which the contract still does not have."""
+    known = ", ".join(literal(name) for name in contract.names)
+    unknown = f"one.rule LIKE 'undeclared:%' AND NOT list_contains([{known}], one.columns[1])"
+    return f"coalesce(list_bool_or(list_transform(reasons, lambda one: {unknown})), FALSE)"
 
 
 def reason(spec: RuleSpec, detail: str) -> str:

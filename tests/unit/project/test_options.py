@@ -16,6 +16,7 @@ Load = Callable[..., Project]
 OPTIONS = (
     Option("url", required=True, secret=True, description="where the server is"),
     Option("schema", default="public"),
+    Option("statement_timeout"),
     Option("limit", "integer"),
     Option("ratio", "number"),
     Option("strict", "boolean", default=False),
@@ -51,6 +52,35 @@ def test_options_are_checked_filled_and_resolved(load: Load, monkeypatch: pytest
     }
     assert [table.options for table in config.tables] == [{"filter": "true"}, {"filter": "true", "format": "csv"}]
     assert "hunter2" not in repr(config) + repr(config.options)
+
+
+def test_the_address_of_a_replica_is_resolved_and_never_shown(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLICA", "postgresql://ana:hunter2@replica/shop")
+    config = _checked(load, "url: x\nprotect: {replica: secret://REPLICA}")
+    assert config.protect.replica == Secret("postgresql://ana:hunter2@replica/shop")
+    assert "hunter2" not in repr(config)
+    with pytest.raises(SecretMissing):
+        _checked(load, "url: x\nprotect: {replica: secret://ELSEWHERE}")
+
+
+@pytest.mark.parametrize(
+    ("said", "timeout_s"),
+    [
+        ("", 300.0),
+        ("statement_timeout: 200ms", 0.2),
+        ("statement_timeout: '1500'", 1.5),
+        ("statement_timeout: 2h\nprotect: {lock_timeout: 1s}", 7200.0),
+        ("statement_timeout: 2h\nprotect: {statement_timeout: 7s}", 7.0),
+    ],
+)
+def test_the_older_option_for_the_statement_timeout_holds_where_protect_says_nothing(load: Load, said: str, timeout_s: float) -> None:
+    assert _checked(load, f"url: x\n{said}").protect.statement_timeout_s == timeout_s
+
+
+def test_an_older_statement_timeout_that_is_no_duration_is_told(load: Load) -> None:
+    with pytest.raises(ProjectInvalid, match="not a duration") as caught:
+        _checked(load, "url: x\nstatement_timeout: soon")
+    assert caught.value.subject == "limnos.yml:7"
 
 
 def test_a_literal_address_is_wrapped_too(load: Load) -> None:

@@ -2,20 +2,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from limnos.errors import LimnosError, ProjectInvalid, ProjectMissing, SecretMissing, UnknownName, Unsupported
-from limnos.model.contract import Drift, Partition, Severity
+from limnos.model.contract import Drift, DriftPolicy, Partition, Severity
 from limnos.model.names import TableName
-from limnos.model.project import Project
+from limnos.model.place import Place
+from limnos.model.project import Deletes, LogLimit, Mode, Project, Protect, VerifyConfig
 from limnos.project import load_project
-from limnos.project.words import LATER_MODES, LATER_SECTIONS, LATER_SOURCE_TABLE_WORDS, LATER_SOURCE_WORDS, LATER_TABLE_WORDS
+from limnos.project.words import LATER_SECTIONS, LATER_SOURCE_TABLE_WORDS, LATER_TABLE_WORDS
 
 Load = Callable[..., Project]
 HEAD = "version: 1\nsources: {shop: {type: postgres, url: secret://SHOP_DSN}}\n"
+
+SOURCE_TABLE = "version: 1\nsources: {a: {type: x, tables: {t: {%s}}}}"
 
 DESIGN = """\
 version: 1
@@ -27,9 +31,11 @@ sources:
   shop:
     type: postgres
     url: secret://SHOP_DSN              # environment, file or secret store; never printed
+    protect: {max_rows_per_s: 50000, statement_timeout: 5m}
     tables:
-      customers: {key: customer_id}
-      orders:    {mode: full, key: order_id}
+      customers: {mode: incremental, cursor: updated_at, key: customer_id}
+      orders:    {mode: cdc, key: order_id, deletes: soft}
+      payments:  {mode: incremental, cursor: paid_at, key: payment_id, lookback: 2d}
   web:
     type: files
     path: logs/*.log.gz                 # relative to the project, or s3://..., globs welcome
@@ -54,6 +60,9 @@ tables:
       - {name: id, type: long, checks: [not_null, unique]}
       - {name: rate, type: "decimal(12,6)", checks: [{range: {min: 0}}]}
       - {name: day, type: date}
+
+verify:
+  shop.orders: {against: source, content: all, every: run}
 """
 
 
@@ -66,7 +75,16 @@ def test_the_shapes_of_the_design_are_read(load: Load, tmp_path: Path) -> None:
     assert [(table.name, str(table.target), table.key) for table in shop.tables] == [
         ("customers", "shop.customers", ("customer_id",)),
         ("orders", "shop.orders", ("order_id",)),
+        ("payments", "shop.payments", ("payment_id",)),
     ]
+    assert [(table.mode, table.cursor, table.lookback, table.deletes) for table in shop.tables] == [
+        (Mode.INCREMENTAL, "updated_at", "", Deletes.HARD),
+        (Mode.CDC, "", "", Deletes.SOFT),
+        (Mode.INCREMENTAL, "paid_at", "2d", Deletes.HARD),
+    ]
+    assert (shop.protect, shop.latency_s) == (Protect(max_rows_per_s=50_000, statement_timeout_s=300), 1.0)
+    (verify,) = project.verify.values()
+    assert verify == VerifyConfig(TableName("shop", "orders"), ("*",), every_run=True, place=Place("limnos.yml", 41))
     assert (web.namespace, web.every, web.options) == ("web", False, {"path": "logs/*.log.gz", "format": "csv"})
     assert str(rates.tables[0].target) == "shop.rates"
     orders = project.tables[TableName("shop", "orders")]
@@ -78,7 +96,7 @@ def test_the_shapes_of_the_design_are_read(load: Load, tmp_path: Path) -> None:
         ("range:amount", {"min": 0}, None),
         ("freshness:created_at", {"max": "6h"}, Severity.WARN),
     ]
-    assert str(orders.rules[4].place) == "limnos.yml:27"
+    assert str(orders.rules[4].place) == "limnos.yml:29"
     assert orders.partitions == (Partition("created_at", "month"),)
     assert (orders.drift.add, orders.drift.drop, orders.drift.type) == (Drift.ACCEPT, Drift.BLOCK, Drift.QUARANTINE)
     columns = project.tables[TableName("shop", "rates")].columns
@@ -128,6 +146,38 @@ def test_no_project_is_said_with_the_command_that_makes_one(tmp_path: Path) -> N
         (HEAD + "tables: {sho.orders: {}}", 3, "No source fills the table sho.orders", "shop.*"),
         (HEAD + "tables: {shop.orders: 5}", 3, "tables.shop.orders has the wrong form", "a mapping or nothing"),
         (HEAD + "tables: {shop.orders: {on_fail: warning}}", 3, "on_fail has the wrong form", "warn (did you mean this?)"),
+        (
+            "version: 1\nsources: {a: {type: x, protect: {max_rows: 5}}}",
+            2,
+            "Unknown key 'max_rows' in sources.a.protect",
+            "max_rows_per_s (did",
+        ),
+        (
+            "version: 1\nsources: {a: {type: x, protect: {lock_timeout: soon}}}",
+            2,
+            "lock_timeout has the wrong form",
+            "500ms, 30s, 5m, 2h or 1d or 0",
+        ),
+        ("version: 1\nsources: {a: {type: x, protect: {lock_timeout: 5}}}", 2, "lock_timeout has the wrong form", "a duration"),
+        (
+            "version: 1\nsources: {a: {type: x, protect: {max_log: 10G}}}",
+            2,
+            "max_log has the wrong form",
+            "a size such as 500MB or 10GB or 0",
+        ),
+        ("version: 1\nsources: {a: {type: x, protect: {connections: 0}}}", 2, "connections has the wrong form", "a number"),
+        ("version: 1\nsources: {a: {type: x, follow: {latency: fast}}}", 2, "latency has the wrong form", "a duration"),
+        (SOURCE_TABLE % "mode: incremental", 2, "incrementally without a cursor", "cursor: the column"),
+        (SOURCE_TABLE % "cursor: at", 2, "'cursor' of the table t needs another mode", "mode: incremental"),
+        (SOURCE_TABLE % "mode: cdc, lookback: 2d", 2, "'lookback' of the table t needs another mode", "mode: incremental"),
+        (SOURCE_TABLE % "mode: incremental, cursor: at, deletes: soft", 2, "'deletes' of the table t needs another mode", "mode: cdc"),
+        (SOURCE_TABLE % "mode: incremental, cursor: at, lookback: 2 days", 2, "lookback has the wrong form", "90m or 2d or a whole number"),
+        (HEAD + "verify: {sho.orders: {}}", 3, "No source fills the table sho.orders", "shop.*"),
+        (HEAD + "verify: {shop.orders: {content: some}}", 3, "content has the wrong form", "all, none"),
+        (HEAD + "verify: {shop.orders: {every: day}}", 3, "every has the wrong form", "run"),
+        (HEAD + "tables: {shop.orders: {history: scd1}}", 3, "history has the wrong form", "scd2"),
+        (HEAD + "tables: {shop.orders: {drift: {drop: quarantine}}}", 3, "drop has the wrong form", "accept, block"),
+        (HEAD + "tables: {shop.orders: {drift: {columns: {a: {tpye: block}}}}}", 3, "Unknown key 'tpye'", "type (did you mean this?)"),
         (HEAD + "tables: {shop.orders: {drift: {add: block, drops: block}}}", 3, "Unknown key 'drops'", "drop (did you mean this?)"),
         (HEAD + "tables: {shop.orders: {partition: week(at)}}", 3, "partition has the wrong form", "month(created_at)"),
         (HEAD + "tables: {shop.orders: {columns: [{name: a, type: lng}]}}", 3, "'lng' is not a type", "long"),
@@ -173,15 +223,40 @@ def test_a_section_that_is_to_come_is_refused_and_not_ignored(load: Load, sectio
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        *((f"version: 1\nsources: {{a: {{type: x, {word}: {{}}}}}}", word) for word in LATER_SOURCE_WORDS),
         *((f"version: 1\nsources: {{a: {{type: x, tables: {{t: {{{word}: 1}}}}}}}}", word) for word in LATER_SOURCE_TABLE_WORDS),
-        *((f"version: 1\nsources: {{a: {{type: x, tables: {{t: {{mode: {mode}}}}}}}}}", f"mode: {mode}") for mode in LATER_MODES),
         *((HEAD + f"tables: {{shop.orders: {{{word}: 400d}}}}", word) for word in LATER_TABLE_WORDS),
     ],
 )
 def test_a_word_that_is_to_come_is_refused_and_not_ignored(load: Load, text: str, word: str) -> None:
     with pytest.raises(Unsupported, match=re.escape(f"{word!r} is not available")):
         load(text)
+
+
+def test_every_word_of_protection_and_following_is_read(load: Load) -> None:
+    words = (
+        "max_rows_per_s: 0, statement_timeout: 0, lock_timeout: 500ms, connections: 4, replica: secret://REPLICA, max_lag: 2m, "
+        "max_log: 10GB, on_log_limit: drop"
+    )
+    source = load(f"version: 1\nsources: {{a: {{type: x, protect: {{{words}}}, follow: {{latency: 250ms}}}}}}").sources[0]
+    assert replace(source.protect, replica=None) == Protect(0, 0.0, 0.5, 4, None, 120.0, 10_000_000_000, LogLimit.DROP)
+    assert source.latency_s == 0.25
+
+
+@pytest.mark.parametrize(
+    ("said", "content"), [("", ("*",)), ("content: all", ("*",)), ("content: none", ()), ("content: [a, b]", ("a", "b"))]
+)
+def test_what_is_compared_with_the_source_is_read(load: Load, said: str, content: tuple[str, ...]) -> None:
+    table = TableName("shop", "orders")
+    found = load(HEAD + f"verify: {{shop.orders: {{{said}}}}}").verify[table]
+    assert (found.content, found.every_run) == (content, False)
+
+
+def test_a_column_has_the_drift_policy_of_its_table_but_for_what_it_says_itself(load: Load) -> None:
+    config = load(HEAD + "tables: {shop.t: {history: scd2, drift: {add: block, rename: accept, columns: {a: {type: keep_both}}}}}")
+    table = config.tables[TableName("shop", "t")]
+    assert table.history
+    assert table.drift.on("b") == table.drift
+    assert table.drift.on("a") == DriftPolicy(Drift.BLOCK, Drift.BLOCK, Drift.KEEP_BOTH, Drift.ACCEPT)
 
 
 def test_two_sources_cannot_fill_one_table(load: Load) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from limnos.project import words
 from limnos.project.shape import Key, Later, ListOf, MapOf, OneOf, Record, Shape
-from limnos.project.words import LATER_SECTIONS, LATER_SOURCE_TABLE_WORDS, LATER_SOURCE_WORDS, LATER_TABLE_WORDS
+from limnos.project.words import LATER_SECTIONS, LATER_SOURCE_TABLE_WORDS, LATER_TABLE_WORDS
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/project-file.md").read_text(encoding="utf-8")
 
@@ -36,7 +36,7 @@ def test_every_word_stands_on_the_page_with_its_meaning(name: str, doc: str) -> 
     assert environments or name in ("column", "columns") or f"`{name}` | {doc}" in PAGE
 
 
-@pytest.mark.parametrize("name", [*LATER_SECTIONS, *LATER_SOURCE_WORDS, *LATER_SOURCE_TABLE_WORDS, *LATER_TABLE_WORDS])
+@pytest.mark.parametrize("name", [*LATER_SECTIONS, *LATER_SOURCE_TABLE_WORDS, *LATER_TABLE_WORDS])
 def test_what_is_not_available_is_said_to_be_so(name: str) -> None:
     (paragraph,) = [part for part in PAGE.split("\n\n") if part.startswith("Not available yet")]
     assert f"`{name}`" in paragraph

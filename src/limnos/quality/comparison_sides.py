@@ -1,0 +1,112 @@
+"""The two sides of a comparison: what the embedded engine holds, and what a source answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from limnos.model.casts import Casts
+from limnos.model.conversion import as_text
+from limnos.model.digest import Cell, Digestible, Question, form
+from limnos.model.names import quoted
+from limnos.model.types import sql_type, type_name
+from limnos.ports import Session
+
+_HEX_DIGITS = {"float": 8, "double": 16}
+_NAN = {"float": "7fc00000", "double": "7ff8000000000000"}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSide:
+    """Answer questions of rows that the engine reads."""
+
+    rows: Digestible
+
+    def keep(self, session: Session, question: Question, name: str) -> None:
+        """Put the answer into a temporary table."""
+        columns = [f"_{at}" for at in range(len(question.schema))]
+        typed = ", ".join(
+            f"CAST({column} AS {sql_type(kind.type)}) AS {quoted(kind.name)}" for column, kind in zip(columns, question.schema, strict=True)
+        )
+        session.run(
+            f"CREATE TEMP TABLE {quoted(name)} AS SELECT {typed} FROM ({self.rows.select(question)}) AS answer({', '.join(columns)})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSide:
+    """Pass questions on to a source."""
+
+    ask: Callable[[Question], Iterator[pa.RecordBatch]]
+
+    def keep(self, session: Session, question: Question, name: str) -> None:
+        """Put the answer into a temporary table."""
+        answer = pa.RecordBatchReader.from_batches(question.schema, self.ask(question))
+        session.run(f"CREATE TEMP TABLE {quoted(name)} AS SELECT * FROM answer", answer=answer)
+
+
+def typed_rows(relation: str, schema: pa.Schema) -> Digestible:
+    """Write rows of the lake."""
+    cells = {
+        kind.name: Cell(
+            quoted(kind.name) if pa.types.is_integer(kind.type) else canonical(quoted(kind.name), kind.type),
+            form(kind.type),
+            quoted(kind.name),
+        )
+        for kind in schema
+    }
+    return _digestible(relation, cells)
+
+
+def written_rows(relation: str, schema: pa.Schema) -> Digestible:
+    """Write rows that stand as canonical texts, as `written` gives them, in a relation; `schema` says of which types they are."""
+    cells: dict[str, Cell] = {}
+    for kind in schema:
+        name = quoted(kind.name)
+        cells[kind.name] = Cell(f"TRY_CAST({name} AS BIGINT)" if pa.types.is_integer(kind.type) else name, form(kind.type), name)
+    return _digestible(relation, cells)
+
+
+def written(casts: Casts, raw: pa.Schema) -> str:
+    """List the contract's columns, made of raw ones, as canonical texts; a value that does not fit stands as its source wrote it."""
+    types = {kind.name: kind.type for kind in raw}
+    return ", ".join(_written(casts, column.name, types) for column in casts.contract.columns)
+
+
+def canonical(expression: str, kind: pa.DataType) -> str:
+    r"""Write a value as its canonical text.
+
+    Examples:
+        >>> canonical("d", pa.date32())
+        'CAST(d AS VARCHAR)'
+    """
+    name = type_name(kind)
+    if name in _HEX_DIGITS:
+        digits = _HEX_DIGITS[name]
+        bits = f"to_hex(CAST(CAST({expression} AS BIT) AS {'BIGINT' if digits == 16 else 'INTEGER'}))"
+        # Only bits are the same text everywhere; there are many bit patterns of what is not a number.
+        return f"CASE WHEN isnan({expression}) THEN '\\x{_NAN[name]}' ELSE '\\x' || right(lpad(lower({bits}), 16, '0'), {digits}) END"
+    if pa.types.is_decimal(kind) and kind.precision == kind.scale:
+        # Where no digit stands before the point, the engine writes none.
+        return f"regexp_replace({as_text(expression, kind)}, '^(-?)[.]', '\\10.')"
+    if name == "timestamptz":
+        return f"CAST(timezone('UTC', {expression}) AS VARCHAR) || '+00'"
+    return as_text(expression, kind)
+
+
+def _written(casts: Casts, name: str, raw: Mapping[str, pa.DataType]) -> str:
+    text = canonical(casts.columns[name].value, casts.contract.column(name).type)
+    return f"coalesce({text}, {as_text(quoted(name), raw[name])}) AS {quoted(name)}" if name in raw else f"NULL::VARCHAR AS {quoted(name)}"
+
+
+def _digestible(relation: str, cells: Mapping[str, Cell]) -> Digestible:
+    return Digestible(
+        relation,
+        cells,
+        join=lambda parts: "concat(" + ", '|', ".join(parts) + ")",
+        size=lambda text: f"strlen({text})",
+        number=lambda text: f"CAST('0x' || substr(md5({text}), 1, 15) AS BIGINT)",
+        text=lambda sql: f"CAST({sql} AS VARCHAR)",
+    )
