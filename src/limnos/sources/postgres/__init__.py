@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import cached_property
 from typing import Any, ClassVar
 
 import psycopg
 import pyarrow as pa
-from adbc_driver_postgresql import dbapi  # type: ignore[import-untyped] # pyright: ignore[reportMissingTypeStubs]
 
-from limnos.errors import LimnosError, ProjectInvalid, UnknownName, Unsupported
+from limnos.errors import LimnosError, UnknownName, Unsupported
+from limnos.model.changes import Changes, Window
 from limnos.model.contract import Column, Contract
+from limnos.model.digest import Comparable, Question
 from limnos.model.extract import Extract
 from limnos.model.names import TableName, literal, quoted
 from limnos.model.position import Position
 from limnos.model.project import Capability, Option, SourceConfig
 from limnos.model.run import Finding
 from limnos.ports import Engine
-from limnos.sources.postgres import catalog
+from limnos.sources.postgres import catalog, cursor, digest, health, transfer
+from limnos.sources.postgres.columns import Carrier
+from limnos.sources.postgres.decode import decode
+from limnos.sources.postgres.parallel import Parallel
 from limnos.sources.postgres.refusals import Address, changed
+from limnos.sources.postgres.stream import ChangeStream, slot
+from limnos.sources.postgres.wire import Wire
+from limnos.sources.protect import Pace
 
 _CLOCK_SKEW_S = 5
-_DURATION = re.compile(r"(\d+)\s*(ms|s|m|h)?")
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _KINDS = {"v": "a view", "f": "a foreign table"}
 # How values are written as text is a setting of the server; here it is ours, so that the same value is always the same text.
 _SETTINGS = {
@@ -34,6 +39,7 @@ _SETTINGS = {
     "TimeZone": "UTC",
     "bytea_output": "hex",
     "extra_float_digits": "3",
+    "jit": "off",
     "standard_conforming_strings": "on",
     "idle_in_transaction_session_timeout": "0",
 }
@@ -42,7 +48,7 @@ _SETTINGS = {
 class PostgresReading:
     """Read one schema in one read-only transaction; each stream is a connection of its own that shares its snapshot."""
 
-    def __init__(self, connection: psycopg.Connection[Any], address: Address, config: SourceConfig) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], address: Address, config: SourceConfig, pace: Pace) -> None:
         self._connection = connection
         self._address = address
         self._config = config
@@ -50,6 +56,7 @@ class PostgresReading:
         ((self._snapshot,),) = catalog.ask(connection, "SELECT pg_export_snapshot()")
         self._tables = catalog.tables(connection, self._schema)
         self._positions: dict[str, Position] = {}
+        self._pace = pace
 
     def tables(self) -> tuple[str, ...]:
         """Name every table, view and foreign table of the schema, in alphabetical order; partitions are part of their table."""
@@ -81,9 +88,7 @@ class PostgresReading:
                 expected="a table or a materialized view",
                 hint="nothing to do: it is read in every run",
             )
-        versions = "hash_record_extended(ROW(tableoid, ctid, xmin), 0)"
-        if self._connection.info.server_version < 140000:
-            versions = "hashtextextended(concat_ws(' ', tableoid, ctid, xmin), 0)"
+        versions = catalog.VERSION if self._connection.info.server_version >= catalog.TID_HASHES else catalog.OLD_VERSION
         with self._address.refusals(table):
             ((rows, total),) = catalog.ask(self._connection, f"SELECT count(*), coalesce(sum({versions}), 0)::text FROM {self._sql(table)}")
             self._unchanged(found)
@@ -94,20 +99,54 @@ class PostgresReading:
         return self._positions.setdefault(table, Position(PostgresSource.kind, value))
 
     def read(self, table: str, contract: Contract) -> Extract:
-        """Stream a table over a connection of its own, which opens with the first batch and must find this reading still open."""
+        """Stream a table over connections of its own, which open with the first batch and must find this reading still open."""
+        found = self._known(table)
+        position = self.position(table) if found.versioned else None
+        with self._address.refusals(table):
+            rows = position.value["rows"] if position else self._ask(f"SELECT count(*) FROM {self._sql(table)}")[0][0]
+            return self._extract(found, contract, int(str(rows)), position)
+
+    def read_since(self, table: str, contract: Contract, window: Window) -> Extract:
+        """Stream the rows in a window; finding it costs one scan in the server, or what its indexes spare of that."""
         found = self._known(table)
         with self._address.refusals(table):
-            columns = catalog.columns(self._connection, found)
-            counted = [column for column in columns if column.odd]
-            counts = ", ".join(["count(*)", *(column.odd for column in counted)])
-            ((rows, *odd),) = catalog.ask(self._connection, f"SELECT {counts} FROM {self._sql(table)}")
-            self._unchanged(found)
-        as_text = {column.name for column, count in zip(counted, odd, strict=True) if count}
-        carriers = [column.carrier(odd=column.name in as_text) for column in columns]
-        schema = pa.schema([pa.field(column.name, kind) for column, (_, kind) in zip(columns, carriers, strict=True)])
-        select = f"SELECT {', '.join(sql for sql, _ in carriers)} FROM {self._sql(table)}"
-        position = self.position(table) if found.versioned else None
-        return Extract(schema, rows, position, batches=self._batches(table, select, schema))
+            columns = {column.name: column for column in catalog.columns(self._connection, found)}
+            if window.cursor not in columns:
+                raise UnknownName.among("column", window.cursor, columns, hint="correct `cursor` in limnos.yml")
+            where = f"{self._config.name}.{table}"
+            chosen = cursor.choose(self._ask, columns[window.cursor], self._sql(table), window, where)
+            return self._extract(found, contract, chosen.rows, chosen.position, chosen.where)
+
+    def _extract(self, table: catalog.Table, contract: Contract, rows: int, position: Position | None, where: str = "") -> Extract:
+        carriers = catalog.carriers(self._connection, table, contract)
+        self._unchanged(table)
+        select = f"SELECT {', '.join(carrier.sql for carrier in carriers)} FROM {self._sql(table.name)}"
+        selects = (f"{select} WHERE {where}",) if where else transfer.selects(self._connection, table, select)
+        schema = pa.schema([pa.field(carrier.name, carrier.announced) for carrier in carriers])
+        return Extract(schema, rows, position, batches=self._batches(table.name, selects, carriers))
+
+    def cut(self, table: str) -> Position:
+        """Say where the change stream stands at this reading's snapshot."""
+        return self._stream.cut(table)
+
+    def changes(self, since: Mapping[str, Position]) -> Iterator[Changes]:
+        """Hand over what happened to these tables between their positions and this reading's snapshot."""
+        return self._stream.changes(since)
+
+    @cached_property
+    def _stream(self) -> ChangeStream:
+        return ChangeStream(self._connection, self._address, self._config, tuple(_settings(self._config)))
+
+    def comparable(self, table: str) -> Comparable:
+        """Say in which form each column is written for a comparison."""
+        with self._address.refusals(table):
+            return digest.comparable(catalog.columns(self._connection, self._known(table)))
+
+    def digest(self, table: str, question: Question) -> Iterator[pa.RecordBatch]:
+        """Answer a question with batches of its schema; the server adds up and hashes."""
+        found = self._known(table)
+        with self._address.refusals(table):
+            yield from digest.answer(self._connection, self._sql(table), catalog.columns(self._connection, found), question)
 
     def findings(self, name: str) -> Iterator[Finding]:
         """Say which server answers, whether its clock agrees with ours, and which tables may be read."""
@@ -118,6 +157,7 @@ class PostgresReading:
         skew_s = abs(server_time - time.time())
         if skew_s > _CLOCK_SKEW_S:
             yield Finding(name, ok=False, detail=f"its clock differs by {skew_s:.0f} s from ours", hint="synchronise both clocks (NTP)")
+        yield from slot.findings(self._connection, self._config, name)
         wanted = {table.name for table in self._config.tables} or set(self._tables)
         for absent in sorted(wanted - set(self._tables)):
             yield Finding(
@@ -136,6 +176,9 @@ class PostgresReading:
             raise UnknownName.among("table", table, self._tables, hint=f"limnos doctor {self._config.name}")
         return self._tables[table]
 
+    def _ask(self, sql: str) -> list[tuple[Any, ...]]:
+        return catalog.ask(self._connection, sql)
+
     def _sql(self, table: str) -> str:
         return f"{quoted(self._schema)}.{quoted(table)}"
 
@@ -145,30 +188,36 @@ class PostgresReading:
         if rewritten:
             raise changed(self._config.name, table.name, "another file than at the beginning of the reading")
 
-    def _batches(self, table: str, select: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        with (
-            self._address.refusals(table),
-            closing(dbapi.connect(self._address.conninfo)) as connection,
-            closing(connection.cursor()) as cursor,
-        ):
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            cursor.execute(f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}")
+    def _batches(self, table: str, selects: Sequence[str], carriers: Sequence[Carrier]) -> Iterator[pa.RecordBatch]:
+        lanes = Parallel(self._lane, selects, lambda rows: decode(rows, carriers), self._pace)
+        with self._address.refusals(table), closing(lanes.batches()) as batches:
+            yield from batches
+
+    @contextmanager
+    def _lane(self) -> Generator[Wire]:
+        """Open one more connection that sees what this reading sees."""
+        with closing(psycopg.connect(self._address.conninfo, autocommit=True, prepare_threshold=None)) as connection:
+            catalog.ask(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            catalog.ask(connection, f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}")
             for statement in _settings(self._config):
-                cursor.execute(statement)
-            cursor.execute(select)
-            for batch in cursor.fetch_record_batch():
-                yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+                catalog.ask(connection, statement)
+            with closing(Wire(connection)) as wire:
+                yield wire
 
 
 class PostgresSource:
     """Read one schema of a PostgreSQL database, never writing to it."""
 
     kind: ClassVar[str] = "postgres"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.FINGERPRINT, Capability.KEYS})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.FINGERPRINT, Capability.KEYS, Capability.INCREMENTAL, Capability.CHANGES, Capability.DIGEST}
+    )
     options: ClassVar[tuple[Option, ...]] = (
         Option("url", required=True, secret=True, description="postgresql://user:password@host:port/database"),
         Option("schema", default="public", description="the schema whose tables are read"),
-        Option("statement_timeout", default="5m", description="how long one statement may take, such as 30s, 5m, 2h; 0 for no limit"),
+        Option("statement_timeout", description="the older place of `protect: {statement_timeout: 5m}`, which wins"),
+        Option("slot", description="the replication slot of the tables of mode `cdc`; without it, limnos_ and the source's name"),
+        Option("publication", description="the publication of the tables of mode `cdc`; without it, named as the slot"),
     )
 
     def __init__(self, config: SourceConfig, engine: Engine) -> None:
@@ -177,41 +226,38 @@ class PostgresSource:
     @contextmanager
     def open(self) -> Generator[PostgresReading]:
         """Connect, and begin a read-only transaction that sees the database as it is now."""
-        address = Address(self._config)
+        address = health.choose(self._config).address
         with address.refusals():
             connection = psycopg.connect(address.conninfo, prepare_threshold=None)
-        with closing(connection):
+        with closing(connection), closing(health.Probe(address)) as probe, closing(Pace(self._config.protect, probe)) as pace:
             with address.refusals():
                 connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 connection.read_only = True
                 for statement in _settings(self._config):
                     catalog.ask(connection, statement)
-                reading = PostgresReading(connection, address, self._config)
+                reading = PostgresReading(connection, address, self._config, pace)
             yield reading
+
+    def prepare(self) -> None:
+        """Make sure of publication and replication slot for the tables of mode `cdc`."""
+        slot.prepare(self._config)
+
+    def acknowledge(self, positions: Mapping[str, Position]) -> None:
+        """Let the server forget its log up to what was published."""
+        slot.acknowledge(self._config, positions)
 
     def findings(self) -> Iterable[Finding]:
         """Examine reach, clock, and the right to read each table."""
         name = f"source {self._config.name}"
         try:
             with self.open() as reading:
-                return list(reading.findings(name))
+                return [*health.findings(self._config, name), *reading.findings(name)]
         except LimnosError as error:
             return [Finding(name, ok=False, detail=f"{error.what}: {error.seen}", hint=error.hint)]
 
 
-def _milliseconds(config: SourceConfig) -> str:
-    given = str(config.options.get("statement_timeout") or "5m")
-    if not (spelled := _DURATION.fullmatch(given)):
-        raise ProjectInvalid(
-            f"{given!r} is not a duration",
-            subject=f"{config.name}.statement_timeout",
-            seen=given,
-            expected="a number with a unit: 500ms, 30s, 5m, 2h; 0 for no limit",
-            hint="correct `statement_timeout` in limnos.yml",
-        )
-    return str(int(spelled[1]) * _UNITS_MS[spelled[2] or "ms"])
-
-
 def _settings(config: SourceConfig) -> Iterator[str]:
-    values: Mapping[str, str] = {**_SETTINGS, "statement_timeout": _milliseconds(config)}
+    limits = {"statement_timeout": config.protect.statement_timeout_s, "lock_timeout": config.protect.lock_timeout_s}
+    workers = {"max_parallel_workers_per_gather": str(config.protect.connections - 1)}
+    values: Mapping[str, str] = {**_SETTINGS, **workers, **{name: str(round(limit_s * 1000)) for name, limit_s in limits.items()}}
     return (f"SET LOCAL {name} = {literal(value)}" for name, value in values.items())

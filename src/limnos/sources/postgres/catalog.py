@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 
-from limnos.model.contract import RuleSpec
-from limnos.sources.postgres.columns import SourceColumn
+from limnos.model.contract import Contract, RuleSpec
+from limnos.sources.postgres import checks
+from limnos.sources.postgres.columns import Carrier, SourceColumn
 
 RELATIONS = """
 SELECT c.oid::int8, c.relname, c.relkind::text,
@@ -54,6 +56,17 @@ FROM pg_constraint c JOIN pg_class p ON p.oid = c.confrelid JOIN pg_class o ON o
 WHERE c.conrelid = %s AND c.contype = 'f' AND c.conparentid = 0 AND p.relnamespace = o.relnamespace
 ORDER BY c.conname
 """
+CHECKS = """
+SELECT c.conname, pg_get_expr(c.conbin, c.conrelid), ARRAY(
+    SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k(attnum, place)
+    JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum ORDER BY k.place)
+FROM pg_constraint c WHERE c.conrelid = %s AND c.contype = 'c' AND c.convalidated ORDER BY c.conname
+"""
+# The version of a row as a number: the place of the row, hashed with its table and the transaction that wrote it. That one has no cast to a
+# number; its distance from another one has, and the subtraction cancels the moving end of both.
+VERSION = "hashtidextended(ctid, ((age('3'::xid)::int8 - age(xmin)) & 4294967295) | (tableoid::int8 << 32))"
+OLD_VERSION = "hashtextextended(concat_ws(' ', tableoid, ctid, xmin), 0)"
+TID_HASHES = 140_000
 # What changes the visible rows of a table but touches none of them.
 SHAPE = """
 SELECT md5(coalesce(string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated, a.attmissingval::text,
@@ -107,6 +120,12 @@ def columns(connection: psycopg.Connection[Any], table: Table) -> tuple[SourceCo
     return tuple(SourceColumn(name, kind, typmod, required, text, tuple(labels)) for name, kind, typmod, required, text, labels in found)
 
 
+def carriers(connection: psycopg.Connection[Any], table: Table, contract: Contract) -> tuple[Carrier, ...]:
+    """Choose how each column of a relation travels to become what a contract promises."""
+    targets = {column.name: column.type for column in contract.columns}
+    return tuple(column.carrier(targets.get(column.name)) for column in columns(connection, table))
+
+
 def rules(
     connection: psycopg.Connection[Any], table: Table, described: Sequence[SourceColumn], namespace: str
 ) -> tuple[tuple[str, ...], list[RuleSpec]]:
@@ -121,5 +140,11 @@ def rules(
     found += [
         RuleSpec("foreign_key", tuple(children), {"references": f"{namespace}.{parent}", "columns": list(parents)})
         for parent, children, parents in ask(connection, FOREIGN_KEYS, table.oid)
+    ]
+    exact = [column.name for column in described if pa.types.is_integer(column.type) or pa.types.is_decimal(column.type)]
+    found += [
+        RuleSpec("sql", tuple(names), {"expression": condition}, name=f"sql:{name}")
+        for name, expression, names in ask(connection, CHECKS, table.oid)
+        if (condition := checks.in_sql(expression, exact))
     ]
     return key, list({rule.name: rule for rule in found}.values())

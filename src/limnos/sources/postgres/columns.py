@@ -1,7 +1,6 @@
-"""Choose, per column, the SQL whose result arrives exactly, and the type that the column promises.
+"""Choose, per column, how its values travel and the type that the column promises.
 
-No driver carries every value: numerics lose their NaN, dates their infinity, nested arrays their shape. What may be lost travels as
-PostgreSQL's own text, and the conversion on the way in accepts it or quarantines the row with that text.
+What the lake has a type for travels in PostgreSQL's binary form, everything else as PostgreSQL's own text.
 
 Source: PostgreSQL documentation, "Data Types".
 """
@@ -14,41 +13,50 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from limnos.model.names import quoted
+from limnos.model.types import canonical
 
-_DAYS = "{column} NOT BETWEEN '0001-01-01' AND '9999-12-31'"
-_MOMENTS = "{column} NOT BETWEEN '0001-01-01 00:00:00' AND '9999-12-31 23:59:59.999999'"
-_INSTANTS = "{column} NOT BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
+_MOST_DIGITS = 38
+_TEXT = "text"
+_OWN_TEXT = frozenset({"text", "varchar", "bpchar"})
+_TYPES: Mapping[str, pa.DataType] = {
+    "bool": pa.bool_(),
+    "int2": pa.int32(),
+    "int4": pa.int32(),
+    "int8": pa.int64(),
+    "oid": pa.int64(),
+    "float4": pa.float32(),
+    "float8": pa.float64(),
+    "text": pa.string(),
+    "varchar": pa.string(),
+    "bpchar": pa.string(),
+    "bytea": pa.binary(),
+    "date": pa.date32(),
+    "time": pa.time64("us"),
+    "timestamp": pa.timestamp("us"),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "uuid": pa.uuid(),
+}
+# Types with values that no type of the lake holds: NaN, infinity, years before 1 and after 9999, 24:00:00.
+_WIDER = frozenset({"numeric", "date", "time", "timestamp", "timestamptz"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """Say what a type becomes; `odd` is true in SQL for a value that only text can carry."""
+class Carrier:
+    """Say how a column travels: the SQL that selects it, the form of its values on the wire, and the Arrow type they become.
 
+    Values of a wider form than the type may come as text instead, a batch at a time. `characters` is the n of a char(n), else 0.
+    """
+
+    name: str
+    sql: str
+    wire: str
     type: pa.DataType
-    cast: str = ""
-    odd: str = ""
+    characters: int = 0
 
-
-_TEXT = _Kind(pa.string(), "text")
-_KINDS: Mapping[str, _Kind] = {
-    "bool": _Kind(pa.bool_(), "bool"),
-    "int2": _Kind(pa.int32(), "int4"),
-    "int4": _Kind(pa.int32(), "int4"),
-    "int8": _Kind(pa.int64(), "int8"),
-    "oid": _Kind(pa.int64(), "int8"),
-    "float4": _Kind(pa.float32(), "float4"),
-    "float8": _Kind(pa.float64(), "float8"),
-    "text": _TEXT,
-    "varchar": _TEXT,
-    # A cast to text would cut the blanks at the end.
-    "bpchar": _Kind(pa.string(), "bpchar"),
-    "bytea": _Kind(pa.binary(), "bytea"),
-    "date": _Kind(pa.date32(), "date", _DAYS),
-    "time": _Kind(pa.time64("us"), "time", "{column} = '24:00:00'"),
-    "timestamp": _Kind(pa.timestamp("us"), "timestamp", _MOMENTS),
-    "timestamptz": _Kind(pa.timestamp("us", tz="UTC"), "timestamptz", _INSTANTS),
-    "uuid": _Kind(pa.uuid(), "uuid"),
-}
+    @property
+    def announced(self) -> pa.DataType:
+        """The type that holds whatever comes."""
+        return pa.string() if self.wire in _WIDER else self.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +75,14 @@ class SourceColumn:
         """What the column promises; `string` where no type of the lake holds every value."""
         if self.kind == "numeric" and self.typmod >= 4:
             precision, scale = (self.typmod - 4) >> 16, ((self.typmod - 4) & 0x7FF ^ 1024) - 1024
-            return pa.decimal128(precision, scale) if precision <= 38 and 0 <= scale <= precision else pa.string()
-        return _KINDS.get(self.kind, _TEXT).type
+            return pa.decimal128(precision, scale) if precision <= _MOST_DIGITS and 0 <= scale <= precision else pa.string()
+        return _TYPES.get(self.kind, pa.string())
 
-    @property
-    def odd(self) -> str:
-        """SQL that counts the values that only text can carry; empty if there cannot be any."""
-        condition = _KINDS.get(self.kind, _TEXT).odd.format(column=quoted(self.name))
-        return f"count(*) FILTER (WHERE {condition})" if condition else ""
-
-    def carrier(self, *, odd: bool) -> tuple[str, pa.DataType]:
-        """Give the SQL that selects the column and the Arrow type that arrives."""
-        kind = _KINDS.get(self.kind, _TEXT)
-        if odd or kind is _TEXT:
-            return f"{quoted(self.name)}::text", pa.string()
-        # The driver gives a domain as bytes; the cast to the base type is free.
-        return f"{quoted(self.name)}::{kind.cast}", kind.type
+    def carrier(self, target: pa.DataType | None) -> Carrier:
+        """Choose how the column travels to become of type `target`; to become text, it travels as PostgreSQL writes it."""
+        if pa.types.is_string(self.type) or (target is not None and pa.types.is_string(canonical(target))):
+            # A cast to text would cut the blanks at the end of a char(n).
+            sql = quoted(self.name) if self.kind in _OWN_TEXT else f"{quoted(self.name)}::text"
+            characters = max(self.typmod - 4, 0) if self.kind == "bpchar" else 0
+            return Carrier(self.name, sql, _TEXT, pa.string(), characters)
+        return Carrier(self.name, quoted(self.name), self.kind, self.type)

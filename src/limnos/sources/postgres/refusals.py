@@ -7,18 +7,16 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
 
-import adbc_driver_manager
 import psycopg
-import pyarrow as pa
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from limnos.errors import LimnosError, SourceChanged, SourceRefused, SourceUnreachable
 from limnos.model.project import SourceConfig
 from limnos.model.secret import Secret
 
-_DEFAULTS = {"connect_timeout": "10", "application_name": "limnos", "client_encoding": "UTF8"}
+_DEFAULTS = {"connect_timeout": "10", "application_name": "limnos", "client_encoding": "UTF8", "gssencmode": "disable"}
 _PORTS = re.compile("[0-9,]*")
-_CANCELED, _NO_TABLE, _NO_RIGHT, _NO_TEXT = "57014", "42P01", "42501", "22021"
+_CANCELED, _LOCKED, _NO_TABLE, _NO_RIGHT, _NO_TEXT = "57014", "55P03", "42P01", "42501", "22021"
 _GONE = ("08", "57P")
 
 
@@ -72,7 +70,7 @@ class Address:
         """Turn a driver's error into the one error of ours that states the fact."""
         try:
             yield
-        except (psycopg.Error, adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+        except (psycopg.Error, OSError) as error:
             said = self.error(error, subject)
             raise said from (error if str(error) == self._secretless(str(error)) else None)
 
@@ -80,7 +78,7 @@ class Address:
         return text if all(Secret(part.reveal()).scrub(text) == text for part in (self._url, *self._secrets)) else ""
 
     def error(self, error: Exception, subject: str) -> LimnosError:
-        """Choose the error by SQLSTATE; the driver for rows gives none on the way, so its message is read then."""
+        """Choose the error by SQLSTATE; one that keeps a connection from opening may come without."""
         name, text = self._config.name, self.clean(str(error))
         state = getattr(error, "sqlstate", None) or ""
         where = f"{name}.{subject}" if subject else f"{name} ({self.shown})"
@@ -89,8 +87,16 @@ class Address:
                 f'postgres "{name}" stopped a statement that took too long',
                 subject=where,
                 seen=text,
-                expected=f"an end within statement_timeout ({self._config.options.get('statement_timeout') or '5m'})",
-                hint="raise `statement_timeout` of this source in limnos.yml, or run when the server is less busy",
+                expected=f"an end within statement_timeout ({self._config.protect.statement_timeout_s:g} s)",
+                hint="raise `statement_timeout` under `protect` of this source in limnos.yml, or run when the server is less busy",
+            )
+        if state == _LOCKED:
+            return SourceRefused(
+                f'postgres "{name}" has a table that somebody holds a lock on',
+                subject=where,
+                seen=text,
+                expected=f"the lock within lock_timeout ({self._config.protect.lock_timeout_s:g} s)",
+                hint="run again when no ALTER TABLE or LOCK TABLE holds it, or raise `lock_timeout` under `protect`",
             )
         if state == _NO_TABLE:
             return changed(name, subject or name, text)

@@ -1,0 +1,216 @@
+"""Receive what PostgreSQL sends for COPY, many rows at once.
+
+The driver hands over one row a call, which costs more than decoding it. So the connection's socket is read into one large buffer, and the
+messages in it are told apart there; a connection that is encrypted is read through the driver, into the same buffer.
+
+Source: PostgreSQL documentation, "Message Formats" and "COPY", "Binary Format".
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any, Protocol
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg import errors, pq
+
+_MESSAGE, _HEAD = Struct(">ci"), Struct(">Bi")
+_LENGTH = Struct(">i")
+_ROW, _READY, _ERROR = ord("d"), ord("Z"), ord("E")
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_BUFFER_BYTES = 2 * 1024 * 1024
+# A value is taken out together with the bytes behind it.
+PADDING_BYTES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Point at rows in a buffer: `starts` are the places of their values; both hold only until the next rows are asked for."""
+
+    buffer: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+
+
+class _Line(Protocol):
+    def ask(self, sql: str) -> None: ...
+
+    def receive(self, into: memoryview) -> int: ...
+
+
+class Wire:
+    """Read the rows of COPY statements over a connection that does nothing else from then on.
+
+    Args:
+        connection: In a transaction, with nothing under way.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        # The driver's own must not be collected while its socket is in use.
+        self._connection = connection
+        self._socket = socket.socket(fileno=os.dup(connection.pgconn.socket))
+        self._line: _Line = _Socket(self._socket) if _plain(connection) else _Driver(connection)
+        self._buffer = bytearray(_BUFFER_BYTES + PADDING_BYTES)
+        self._filled = 0
+
+    def stop(self) -> None:
+        """Cut the connection, from any thread: who waits for rows gets an error."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._socket.close()
+        self._connection.close()
+
+    def copy(self, select: str) -> Generator[Rows]:
+        """Give the rows of a SELECT, in binary; the last value of a row ends where the next message begins.
+
+        Raises:
+            psycopg.Error: If the server refuses, or is gone.
+        """
+        self._line.ask(f"COPY ({select}) TO STDOUT (FORMAT binary)")
+        ready = False
+        while not ready:
+            self._receive()
+            starts, at, ready = self._messages()
+            if len(starts):
+                yield Rows(np.frombuffer(self._buffer, np.uint8), starts)
+            rest = self._filled - at
+            self._buffer[:rest] = self._buffer[at : self._filled]
+            self._filled = rest
+
+    def _receive(self) -> None:
+        """Fill the buffer, or up to what ends the answer; make it larger for a message that does not fit."""
+        if self._filled >= len(self._buffer) - PADDING_BYTES:
+            self._buffer = self._buffer + bytes(len(self._buffer) - PADDING_BYTES)
+        view = memoryview(self._buffer)[: len(self._buffer) - PADDING_BYTES]
+        while self._filled < len(view):
+            received = self._line.receive(view[self._filled :])
+            if not received:
+                self._messages()  # The server's last word may be why.
+                raise errors.ConnectionFailure("server closed the connection unexpectedly")
+            self._filled += received
+            if self._buffer.startswith(b"Z\0\0\0\5", self._filled - 6):
+                return
+
+    def _messages(self) -> tuple[NDArray[np.int64], int, bool]:
+        """Tell the messages apart: the starts of the rows, where the first incomplete message begins, and whether the answer is over."""
+        starts: list[int] = []
+        buffer, filled, at = self._buffer, self._filled, 0
+        unpack, add = _HEAD.unpack_from, starts.append
+        while at + _HEAD.size <= filled:
+            kind, length = unpack(buffer, at)
+            end = at + 1 + length
+            if end > filled:
+                break
+            if kind == _ROW:
+                add(at + 5)
+            elif kind == _ERROR:
+                raise _refusal(bytes(buffer[at + 5 : end]))
+            elif kind == _READY:
+                return _rows(buffer, starts), end, True
+            at = end
+        return _rows(buffer, starts), at, False
+
+
+def _rows(buffer: bytearray, starts: list[int]) -> NDArray[np.int64]:
+    """Leave out the header, which stands before the first row, and the trailer."""
+    if starts and buffer.startswith(_SIGNATURE, starts[0]):
+        (extension,) = _LENGTH.unpack_from(buffer, starts[0] + len(_SIGNATURE) + 4)
+        (length,) = _LENGTH.unpack_from(buffer, starts[0] - 4)
+        header = len(_SIGNATURE) + 8 + extension
+        starts = [starts[0] + header, *starts[1:]] if length - 4 > header else starts[1:]
+    if starts and buffer.startswith(b"\xff\xff", starts[-1]):
+        starts = starts[:-1]
+    return np.array(starts, np.int64) + 2
+
+
+def _refusal(fields: bytes) -> psycopg.Error:
+    said = {part[:1]: part[1:].decode("utf-8", "replace") for part in fields.split(b"\0") if part}
+    state = said.get(b"C", "")
+    text = f"{said.get(b'V', 'ERROR')}:  {said.get(b'M', '')}"
+    try:
+        return errors.lookup(state)(text)
+    except KeyError:
+        return psycopg.DatabaseError(text)
+
+
+def _plain(connection: psycopg.Connection[Any]) -> bool:
+    options = {option.keyword: option.val for option in connection.pgconn.info}
+    return not connection.pgconn.ssl_in_use and options.get(b"gssencmode", b"disable") == b"disable"
+
+
+class _Socket:
+    """Speak over the connection's own socket."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._socket = line
+        self._socket.setblocking(True)
+
+    def ask(self, sql: str) -> None:
+        query = sql.encode() + b"\0"
+        try:
+            self._socket.sendall(_MESSAGE.pack(b"Q", len(query) + 4) + query)
+        except OSError as error:
+            raise errors.ConnectionFailure(str(error)) from error
+
+    def receive(self, into: memoryview) -> int:
+        try:
+            return self._socket.recv_into(into)
+        except OSError as error:
+            raise errors.ConnectionFailure(str(error)) from error
+
+
+class _Driver:
+    """Let the driver read, and write down again what it read."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._pending = memoryview(b"")
+        self._answer: Iterator[bytes] = iter(())
+
+    def ask(self, sql: str) -> None:
+        self._connection.pgconn.send_query(sql.encode())
+        self._answer = self._messages()
+
+    def receive(self, into: memoryview) -> int:
+        if not self._pending:
+            self._pending = memoryview(next(self._answer, b""))
+        taken = self._pending[: len(into)]
+        into[: len(taken)] = taken
+        self._pending = self._pending[len(taken) :]
+        return len(taken)
+
+    def _messages(self) -> Iterator[bytes]:
+        connection = self._connection.pgconn
+        while connection.flush():
+            select.select([], [connection.socket], [])
+        while connection.is_busy():
+            self._wait()
+        result = connection.get_result()
+        if result is not None and result.status != pq.ExecStatus.COPY_OUT:
+            raise errors.error_from_result(result)
+        while True:
+            size, row = connection.get_copy_data(1)
+            if size > 0:
+                yield _MESSAGE.pack(b"d", size + 4) + bytes(row)
+            elif size == 0:
+                self._wait()
+            else:
+                break
+        while (result := connection.get_result()) is not None:
+            if result.status != pq.ExecStatus.COMMAND_OK:
+                raise errors.error_from_result(result)
+        yield _MESSAGE.pack(b"Z", 5) + b"T"
+
+    def _wait(self) -> None:
+        select.select([self._connection.pgconn.socket], [], [])
+        self._connection.pgconn.consume_input()
