@@ -41,6 +41,12 @@ def postgres_server() -> Generator[services.Postgres]:
 
 
 @pytest.fixture(scope="session")
+def mariadb_server() -> Generator[services.MariaDB]:
+    with _present(services.mariadb) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def s3_server() -> Generator[services.S3]:
     with _present(services.s3) as server:
         yield server

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -48,6 +48,7 @@ class Postgres:
     user: str
     password: str
     version: str
+    running: Running | None = field(default=None, compare=False)
 
     @property
     def dsn(self) -> str:
@@ -56,6 +57,27 @@ class Postgres:
     def url(self, database: str, *, user: str = "", password: str = "") -> str:
         name, secret = quote(user or self.user, safe=""), quote(password or self.password, safe="")
         return f"postgresql://{name}:{secret}@{self.host}:{self.port}/{database}"
+
+
+@dataclass(frozen=True, slots=True)
+class MariaDB:
+    """Say how to reach a MariaDB server as its owner, who may do everything; `directory` holds its data, binlog and socket."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    version: str
+    directory: Path
+    running: Running | None = field(default=None, compare=False)
+
+    @property
+    def dsn(self) -> str:
+        return self.url("mysql")
+
+    def url(self, database: str, *, user: str = "", password: str = "", scheme: str = "mariadb") -> str:
+        name, secret = quote(user or self.user, safe=""), quote(password or self.password, safe="")
+        return f"{scheme}://{name}:{secret}@{self.host}:{self.port}/{database}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +99,7 @@ def postgres() -> Generator[Postgres]:
         Absent: If there is no server program, or it does not start.
     """
     programs = _postgres_programs()
-    owner = _unprivileged()
+    owner = _unprivileged("postgres", "nobody")
     with tempfile.TemporaryDirectory(prefix="limnos-pg-") as name:
         home = Path(name)
         password = secrets.token_urlsafe(12)
@@ -118,11 +140,105 @@ def postgres() -> Generator[Postgres]:
             f"unix_socket_directories={home}",
             "listen_addresses=127.0.0.1",
             "max_connections=50",
+            "max_replication_slots=20",
+            "max_wal_senders=20",
+            "wal_level=logical",
         ]
         command = [programs / "postgres", "-D", data, "-p", str(port), *(part for setting in settings for part in ("-c", setting))]
         version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        with _running(command, home, port, stop=signal.SIGINT, owner=owner) as running:
+            yield Postgres("127.0.0.1", port, "limnos", password, version, running)
+
+
+@contextmanager
+def postgres_replica(primary: Postgres, *settings: str) -> Generator[Postgres]:
+    """Run a streaming replica of a PostgreSQL server.
+
+    Raises:
+        Absent: If the primary cannot be copied, or the replica does not start.
+    """
+    programs, owner = _postgres_programs(), _unprivileged("postgres", "nobody")
+    with tempfile.TemporaryDirectory(prefix="limnos-pg-replica-") as name:
+        home = Path(name)
+        if owner:
+            shutil.chown(home, owner)
+        command = [programs / "pg_basebackup", "-d", primary.dsn, "-D", home / "data", "-R", "-X", "stream", "-c", "fast", "-N"]
+        copied = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home, **_as(owner))
+        if copied.returncode:
+            raise Absent(f"pg_basebackup failed: {copied.stderr.strip()[-300:]}", [str(programs)])
+        port = _free_port()
+        wanted = [
+            "fsync=off",
+            f"unix_socket_directories={home}",
+            "listen_addresses=127.0.0.1",
+            "max_connections=50",
+            "max_wal_senders=20",
+            *settings,
+        ]
+        command = [programs / "postgres", "-D", home / "data", "-p", str(port), *(part for one in wanted for part in ("-c", one))]
         with _running(command, home, port, stop=signal.SIGINT, owner=owner):
-            yield Postgres("127.0.0.1", port, "limnos", password, version)
+            yield Postgres("127.0.0.1", port, primary.user, primary.password, primary.version)
+
+
+MARIADB = [
+    "--bind-address=127.0.0.1",
+    "--binlog-format=ROW",
+    "--binlog-row-image=FULL",
+    "--character-set-server=utf8mb4",
+    "--gtid-strict-mode=1",
+    "--innodb-buffer-pool-size=128M",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-flush-method=nosync",
+    "--log-bin=binlog",
+    "--max-connections=60",
+    "--server-id=1",
+    "--skip-name-resolve",
+    "--sync-binlog=0",
+]
+
+
+@contextmanager
+def mariadb(*settings: str) -> Generator[MariaDB]:
+    """Run MariaDB with a binlog in row format; later settings win.
+
+    Raises:
+        Absent: If there is no server program, or it does not start.
+    """
+    server, maker = _mariadb_programs()
+    owner = _unprivileged("mysql", "nobody")
+    with tempfile.TemporaryDirectory(prefix="limnos-mariadb-") as name:
+        home = Path(name)
+        if owner:
+            shutil.chown(home, owner)
+        data, password = home / "data", secrets.token_urlsafe(12)
+        made = subprocess.run(
+            [
+                maker,
+                "--no-defaults",
+                f"--datadir={data}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=home,
+            **_as(owner),
+        )
+        if made.returncode:
+            raise Absent(f"mariadb-install-db failed: {(made.stderr or made.stdout).strip()[-300:]}", [str(maker)])
+        grants = home / "grants.sql"
+        user = "limnos@'127.0.0.1'"
+        grants.write_text(f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '{password}';\nGRANT ALL ON *.* TO {user} WITH GRANT OPTION;\n")
+        if owner:
+            shutil.chown(grants, owner)
+        port = _free_port()
+        places = [f"--datadir={data}", f"--socket={home / 'socket'}", f"--pid-file={home / 'pid'}", f"--init-file={grants}"]
+        command = [server, "--no-defaults", f"--port={port}", *places, *MARIADB, *settings]
+        version = subprocess.run([server, "--no-defaults", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        with _running(command, home, port, stop=signal.SIGTERM, owner=owner) as running:
+            yield MariaDB("127.0.0.1", port, "limnos", password, version, home, running)
 
 
 @contextmanager
@@ -146,16 +262,17 @@ def s3() -> Generator[S3]:
             yield S3(f"http://127.0.0.1:{port}", access_key, secret_key, "us-east-1", "lake")
 
 
-SERVICES: dict[str, Callable[[], AbstractContextManager[Postgres | S3]]] = {"postgres": postgres, "s3": s3}
+SERVICES: dict[str, Callable[[], AbstractContextManager[Postgres | MariaDB | S3]]] = {"postgres": postgres, "mariadb": mariadb, "s3": s3}
 
 
 def install() -> None:
     """Install what this machine's own package manager and the Go tool chain have."""
-    try:
-        _postgres_programs()
-    except Absent:
-        if os.geteuid() == 0 and shutil.which("apt-get"):
-            subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "postgresql"], check=False)
+    for programs, package in ((_postgres_programs, "postgresql"), (_mariadb_programs, "mariadb-server")):
+        try:
+            programs()
+        except Absent:
+            if os.geteuid() == 0 and shutil.which("apt-get"):
+                subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", package], check=False)
     try:
         _versitygw()
     except Absent as absent:
@@ -179,6 +296,15 @@ def _postgres_programs() -> Path:
         if spec and spec.origin and (Path(spec.origin).parent / "pginstall/bin/initdb").exists():
             return Path(spec.origin).parent / "pginstall/bin"
     raise Absent("no PostgreSQL server program; install the package `postgresql`", tried)
+
+
+def _mariadb_programs() -> tuple[Path, Path]:
+    places = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/sbin", "/opt/homebrew/opt/mariadb/bin", "/usr/local/opt/mariadb/bin"]
+    search = os.pathsep.join(places)
+    server, maker = shutil.which("mariadbd", path=search), shutil.which("mariadb-install-db", path=search)
+    if not server or not maker:
+        raise Absent("no MariaDB server program; install the package `mariadb-server`", ["PATH", *places[-3:]])
+    return Path(server), Path(maker)
 
 
 def _versitygw() -> Path:
@@ -210,16 +336,16 @@ def _versitygw() -> Path:
     return cache / "versitygw"
 
 
-def _unprivileged() -> str:
-    """Name a user to run as, since PostgreSQL refuses to run as root; empty if this process is somebody else."""
+def _unprivileged(*users: str) -> str:
+    """Name a user to run as, since database servers refuse to run as root; empty if this process is somebody else."""
     if os.geteuid() != 0:
         return ""
-    for user in ("postgres", "nobody"):
+    for user in users:
         try:
             return pwd.getpwnam(user).pw_name
         except KeyError:
             continue
-    raise Absent("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")
+    raise Absent(f"a database server does not run as root, and there is no user {' or '.join(users)}")
 
 
 def _as(owner: str) -> dict[str, object]:
@@ -232,34 +358,80 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass
+class Running:
+    """Hold a server process, which a test may crash and start again on the same port and data."""
+
+    command: Sequence[object]
+    home: Path
+    port: int
+    owner: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers; a server that was crashed may need the end of its children first."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._started(deadline):
+            time.sleep(0.1)
+
+    def _started(self, deadline: float) -> bool:
+        log = self.home / "log"
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [str(part) for part in self.command],
+                stdout=output,
+                stderr=output,
+                cwd=self.home,
+                env={**os.environ, **self.environment},
+                **_as(self.owner),
+            )
+        while not _answers(self.port, log):
+            said = log.read_text(errors="replace")
+            if time.monotonic() > deadline:
+                raise Absent(f"{Path(str(self.command[0])).name} does not start in time: {said[-300:]}")
+            if self.process.poll() is not None:
+                if "still in use" in said or "lock" in said:
+                    return False
+                raise Absent(f"{Path(str(self.command[0])).name} does not start: {said[-300:]}")
+            time.sleep(0.05)
+        return True
+
+    def crash(self) -> None:
+        """Kill it, as a power failure would that spares the page cache."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def end(self, stop: signal.Signals) -> None:
+        """Stop it in order."""
+        assert self.process is not None
+        self.process.send_signal(stop)
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
 @contextmanager
 def _running(
     command: Sequence[object], home: Path, port: int, *, stop: signal.Signals, owner: str = "", environment: dict[str, str] | None = None
-) -> Generator[None]:
-    log = home / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(part) for part in command], stdout=output, stderr=output, cwd=home, env={**os.environ, **(environment or {})}, **_as(owner)
-        )
+) -> Generator[Running]:
+    running = Running(command, home, port, owner, environment or {})
     try:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not _answers(port, log):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise Absent(f"{Path(str(command[0])).name} does not start: {log.read_text(errors='replace')[-300:]}")
-            time.sleep(0.05)
-        yield
+        running.start()
+        yield running
     finally:
-        process.send_signal(stop)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        running.end(stop)
 
 
 def _answers(port: int, log: Path) -> bool:
-    if b"starting PostgreSQL" in (said := log.read_bytes()):
-        return b"ready to accept connections" in said
+    said = log.read_bytes()
+    if b"starting PostgreSQL" in said:
+        return b"ready to accept" in said
+    if b"mariadbd" in said:
+        return b"ready for connections" in said
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import psycopg
+import pymysql
 import pytest
 from pyarrow.fs import S3FileSystem
-from services import S3, Postgres
+from services import S3, MariaDB, Postgres
 
 pytestmark = pytest.mark.e2e
 
@@ -28,3 +29,14 @@ def test_the_s3_server_keeps_what_is_written_and_refuses_a_wrong_key(s3_server: 
         assert back.read() == b"lake" * 1000
     with pytest.raises(OSError, match=r"ACCESS_DENIED|SignatureDoesNotMatch"):
         connect("wrong").open_input_file(place)
+
+
+def test_the_mariadb_server_answers_with_the_password_and_not_without_and_keeps_a_binlog(mariadb_server: MariaDB) -> None:
+    def connect(password: str) -> pymysql.Connection:
+        return pymysql.connect(host=mariadb_server.host, port=mariadb_server.port, user=mariadb_server.user, password=password)
+
+    with connect(mariadb_server.password) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT current_user(), @@log_bin, @@binlog_format, @@binlog_row_image, @@gtid_strict_mode")
+        assert cursor.fetchone() == ("limnos@127.0.0.1", 1, "ROW", "FULL", 1)
+    with pytest.raises(pymysql.OperationalError, match="Access denied"):
+        connect("wrong")
