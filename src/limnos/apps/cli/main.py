@@ -18,10 +18,12 @@ from limnos.errors import LimnosError, ProjectMissing, RequestError, UnknownName
 
 # Name -> (module, what it does): `limnos --help` reads only this, so that no verb's imports slow it down.
 VERBS = {
-    "init": ("setup", "Lay down a new project, empty or with an example."),
+    "init": ("setup", "Lay down a new project: empty, with an example, or drafted out of a database."),
     "plan": ("run", "Show what a run would do, and change nothing."),
     "run": ("run", "Load, judge and publish tables."),
     "check": ("run", "Judge the published tables by today's rules."),
+    "verify": ("verify", "Compare the published tables with their sources."),
+    "upkeep": ("upkeep", "Compact the files of tables; no row changes."),
     "quarantine": ("quarantine", "List, show, release or reject the rows that were held back."),
     "query": ("query", "Ask the published tables a question in SQL."),
     "status": ("state", "Show how each table stands."),

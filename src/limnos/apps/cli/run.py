@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
+import threading
 from collections.abc import Sequence
 
 import click
 
 from limnos.apps.cli.progress import watching
 from limnos.apps.cli.terminal import Terminal, columns, count, pass_terminal, ratio, shown, speaking
+from limnos.errors import WorldError
 from limnos.model.contract import Severity
 from limnos.model.run import RunResult, TablePlan, TableResult, TableStatus
 from limnos.model.verdict import Outcome, Verdict
@@ -41,13 +46,17 @@ def plan(terminal: Terminal, patterns: tuple[str, ...]) -> int:
 @click.command()
 @_patterns
 @_strict
+@click.option("--follow", is_flag=True, help="Go on merging changes of tables of mode cdc, until interrupted.")
 @speaking
 @pass_terminal
-def run(terminal: Terminal, patterns: tuple[str, ...], *, strict: bool) -> int:
+def run(terminal: Terminal, patterns: tuple[str, ...], *, strict: bool, follow: bool) -> int:
     """Load, judge and publish TABLEs (all when none is named; nyc.* is a pattern), all of them in one step.
 
-    A bad row is set aside with its reasons and never published. Exits with the worst of its tables.
+    A bad row is set aside with its reasons and never published. Exits with the worst of its tables. With --follow, tables of mode cdc are
+    kept as new as their sources by small runs; an interrupt ends it after the run that is under way.
     """
+    if follow:
+        return _follow(terminal, patterns)
     with watching(quiet=terminal.quiet) as observer:
         result = terminal.lake(observer).run(*patterns)
     if terminal.json:
@@ -58,6 +67,30 @@ def run(terminal: Terminal, patterns: tuple[str, ...], *, strict: bool) -> int:
         _comment(terminal, result.tables)
         _suggest(terminal, result.tables)
     return result.exit_code(strict=strict)
+
+
+def _follow(terminal: Terminal, patterns: tuple[str, ...]) -> int:
+    """Say each round that did something, one line a table, or one JSON object a line."""
+
+    def told(round_: RunResult | WorldError) -> None:
+        if isinstance(round_, WorldError):
+            click.echo(f"{round_.render()}\n", err=True)
+        elif terminal.json:
+            terminal.data(json.dumps(round_.as_json(), ensure_ascii=False))
+        else:
+            for line in accounts([table for table in round_.tables if table.read or table.error]):
+                terminal.data(line)
+            _comment(terminal, round_.tables)
+        sys.stdout.flush()
+
+    stop = threading.Event()
+    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        terminal.lake().follow(*patterns, told=told, stopped=stop.wait)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    return 0
 
 
 @click.command()

@@ -1,0 +1,1 @@
+"""What Limnos finds out about data by looking at it."""
