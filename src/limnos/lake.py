@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,11 +11,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limnos.errors import UnknownName
+from limnos.errors import UnknownName, WorldError
+from limnos.model.comparison import Comparison
 from limnos.model.names import TableName
+from limnos.model.place import Place
 from limnos.model.project import Project
 from limnos.model.run import Finding, Plan, RunResult, Step, TableResult
 from limnos.model.state import EntryStatus, HistoryEntry, QuarantineCount, QuarantineEntry, ReleaseResult, TableState, Trust
+from limnos.model.upkeep import Upkept
 
 if TYPE_CHECKING:
     from limnos.flow.parts import Parts
@@ -29,6 +33,12 @@ _ENGINE_MEMORY_BYTES = 0
 
 def _silent(_step: Step) -> None:
     """Tell nobody."""
+
+
+def _never(seconds: float) -> bool:
+    """Wait, and go on."""
+    time.sleep(seconds)
+    return False
 
 
 class Lake:
@@ -49,16 +59,22 @@ class Lake:
         self._observer = observer or _silent
 
     @staticmethod
-    def init(directory: str | Path, *, example: str = "") -> tuple[str, ...]:
-        """Lay a new project down, empty or with an example; gives the files made.
+    def init(directory: str | Path, *, example: str = "", source: str = "", schema: str = "", sample: bool = True) -> tuple[str, ...]:
+        """Lay a new project down, empty, with an example, or drafted out of the database at the URL `source`; gives the files made.
+
+        Of a database the catalog is read and, with `sample`, at most 1,000 rows of each table, to propose classes of data. The URL may be
+        `secret://NAME`; else it goes to the project's `.limnos/secrets`, which no version control sees.
 
         Raises:
             TargetExists: If the directory has a `limnos.yml` already.
             UnknownName: If there is no such example.
+            RequestError: If `source` is no URL, or the database has no tables.
+            SourceUnreachable: If the database does not answer.
+            SourceRefused: If it answers and says no.
         """
         from limnos.flow.init import init  # noqa: PLC0415 start-up
 
-        return init(Path(directory), example=example)
+        return init(Path(directory), example=example, build=_drafting(Path(directory), source, schema, sample=sample) if source else None)
 
     @cached_property
     def _parts(self) -> Parts:
@@ -121,6 +137,26 @@ class Lake:
 
         return run(self._parts, patterns, wait_s=wait_s)
 
+    def follow(
+        self,
+        *patterns: str,
+        told: Callable[[RunResult | WorldError], None],
+        stopped: Callable[[float], bool] = _never,
+        wait_s: float = LOCK_WAIT_S,
+    ) -> None:
+        """Load the chosen tables, then merge the changes of those of mode `cdc` in small runs, until `stopped`.
+
+        `told` hears of each round that did something, and of each that failed and will be tried again. `stopped` waits the seconds that
+        it is given, or less, and says whether to end; `threading.Event().wait` is one.
+
+        Raises:
+            UnknownName: If a pattern matches nothing.
+            Unsupported: If none of the chosen tables is of mode `cdc`.
+        """
+        from limnos.flow.follow import follow  # noqa: PLC0415 start-up
+
+        follow(self._parts, patterns, wait_s=wait_s, told=told, stopped=stopped)
+
     def check(self, *patterns: str) -> tuple[TableResult, ...]:
         """Judge the published versions by the rules of today; nothing is changed.
 
@@ -130,6 +166,31 @@ class Lake:
         from limnos.flow.check import check  # noqa: PLC0415 start-up
 
         return check(self._parts, patterns)
+
+    def verify(self, *patterns: str, columns: Sequence[str] | None = None, limit: int = 20) -> tuple[Comparison, ...]:
+        """Compare the chosen published tables with their sources, down to rows and columns; nothing is changed.
+
+        `columns` are those whose content is compared: what the project declares if not given, rows alone are counted where it is
+        empty, and `["*"]` means all. All differences are counted, `limit` of each kind are shown.
+
+        Raises:
+            UnknownName: If a pattern or a column matches nothing.
+        """
+        from limnos.flow.verify import verify  # noqa: PLC0415 start-up
+
+        return verify(self._parts, patterns, content=None if columns is None else tuple(columns), limit=limit)
+
+    def upkeep(self, *patterns: str, wait_s: float = LOCK_WAIT_S) -> tuple[Upkept, ...]:
+        """Write the files of the chosen tables anew where that makes them fewer or free of deleted rows; no row changes.
+
+        Raises:
+            UnknownName: If a pattern matches no published table.
+            RunInProgress: If another process holds the lake for longer than `wait_s`.
+            AccountingBroken: If the rows written are not the rows read; nothing is published then.
+        """
+        from limnos.flow.upkeep import upkeep  # noqa: PLC0415 start-up
+
+        return upkeep(self._parts, patterns, wait_s=wait_s)
 
     def query(self, sql: str, *, as_of: datetime | None = None) -> Result:
         """Run one SELECT over the published tables, all as of one instant; `as_of` goes back in time.
@@ -223,6 +284,28 @@ class Quarantine:
         from limnos.flow.release import reject  # noqa: PLC0415 start-up
 
         return reject(self._parts(), parsed(table, rule, ids), wait_s=LOCK_WAIT_S)
+
+
+def _drafting(directory: Path, source: str, schema: str, *, sample: bool) -> Callable[[Path], None]:
+    def build(workplace: Path) -> None:
+        from limnos.engines.duckdb import DuckEngine  # noqa: PLC0415 start-up
+        from limnos.flow.draft import address, draft  # noqa: PLC0415 start-up
+        from limnos.project import check_options  # noqa: PLC0415 start-up
+        from limnos.project.secrets import resolve  # noqa: PLC0415 start-up
+
+        root = directory.absolute()
+        url = resolve(source, root=root, place=Place("--from"), name="")
+        found = address(url, schema, root, source_kinds())
+        kind = source_kind(found.config.type, hint="limnos init --from URL DIRECTORY")
+        engine = DuckEngine(memory_bytes=_ENGINE_MEMORY_BYTES, s3={})
+        try:
+            draft(workplace, found, kind(check_options(found.config, kind.options), engine), engine, sample=sample)
+        except WorldError as error:
+            # Nothing is declared yet that the hint of a source could speak of.
+            hint = "correct the address, then run limnos init --from URL again"
+            raise type(error)(error.what, subject=error.subject, seen=error.seen, expected=error.expected, hint=hint) from error
+
+    return build
 
 
 def source_kinds() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from limnos.errors import LimnosError
 from limnos.flow.parts import Parts
 from limnos.flow.resolve import again, references
 from limnos.flow.select import matching
-from limnos.flow.sourcing import config_of
+from limnos.flow.sourcing import bookkeeping_of, config_of, current_rows
 from limnos.ledger.events import Mark
 from limnos.model.data import Snapshot
 from limnos.model.decision import Action
@@ -42,10 +42,10 @@ def _check(parts: Parts, pinned: Mapping[TableName, Snapshot], table: TableName,
     snapshot = pinned[table]
     try:
         relation = parts.catalog.relation(snapshot)
-        contract = again(table, config_of(parts, table), mark.source_rules if mark else (), relation.schema)
+        contract = again(config_of(parts, table), mark.source_rules if mark else (), relation.schema, bookkeeping_of(parts, table))
         with parts.engine.session() as session:
             known = references(contract) & pinned.keys()
-            parents = {parent: f"({session.relation(parts.catalog.relation(pinned[parent]))})" for parent in known}
+            parents = {parent: current_rows(parts, session, parts.catalog.relation(pinned[parent])) for parent in known}
             subject = Subject(f"({session.relation(relation, positions=True)})", snapshot.rows, datetime.now(UTC), parents)
             found = auditing.audit(session, build_all(contract), subject, ())
     except LimnosError as error:

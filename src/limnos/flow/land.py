@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -11,9 +13,15 @@ from limnos.errors import LimnosError, MalformedFile, QueryInvalid
 from limnos.flow.set_aside import FAILED
 from limnos.model.casts import RECORD, Casts, numbered
 from limnos.model.contract import Contract
+from limnos.model.conversion import as_text
 from limnos.model.data import Layout, WrittenFile
 from limnos.model.extract import Extract
+from limnos.model.names import quoted
 from limnos.ports import Engine, Session
+
+_Array: TypeAlias = Any  # an array whose members pyarrow's stubs do not know
+# Above it, Arrow writes small decimals with an exponent.
+_PLAIN_SCALE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ def _land_scan(session: Session, extract: Extract, layout: Layout, casts: Casts)
 
 
 def _land_stream(engine: Engine, session: Session, extract: Extract, layout: Layout, casts: Casts) -> Landed:
-    stream = _Stream(extract)
+    stream = Stream(extract)
     if not casts.fails:
         return Landed(stream.write(session, casts.fitting("raw"), layout, stream.reader()), 0)
     with engine.session() as converter:
@@ -82,20 +90,51 @@ def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa
     yield from rest
 
 
-def _fitting(converter: Session, stream: _Stream, casts: Casts) -> Iterator[pa.RecordBatch]:
+def _fitting(converter: Session, stream: Stream, casts: Casts) -> Iterator[pa.RecordBatch]:
     """Give the rows that fit, batch by batch; the others are added to the converter's table `FAILED`."""
     start = 0
+    schema = casts.contract.schema
     for batch in stream:
+        if batch.schema.equals(schema):
+            start += batch.num_rows
+            yield batch
+            continue
         raw = pa.Table.from_batches([batch])
-        good = converter.run(casts.fitting("raw"), raw=raw)
+        arrived = Casts.of(batch.schema, casts.contract)
+        good = converter.run(_storable(arrived), raw=raw)
         if good.num_rows < raw.num_rows:
             ordinal = f"row_number() OVER () - 1 + {start} AS {RECORD}"
-            converter.run(f"INSERT INTO {FAILED} SELECT * FROM (SELECT {ordinal}, * FROM raw) WHERE {casts.fails}", raw=raw)
+            announced = ", ".join(stream.announced(field.name, field.type) for field in batch.schema)
+            converter.run(
+                f"INSERT INTO {FAILED} SELECT {RECORD}, {announced} FROM (SELECT {ordinal}, * FROM raw) WHERE {arrived.fails}", raw=raw
+            )
         start += raw.num_rows
-        yield from good.to_batches()
+        yield from good.cast(schema).to_batches()
 
 
-class _Stream:
+def _storable(casts: Casts) -> str:
+    """Select the rows that fit; the engine would hand UUIDs over as text, which Arrow does not read."""
+    sql = casts.fitting("raw")
+    uuids = [quoted(column.name) for column in casts.contract.columns if column.type == pa.uuid()]
+    replaced = ", ".join(f"unhex(replace(CAST({name} AS VARCHAR), '-', '')) AS {name}" for name in uuids)
+    return f"SELECT * REPLACE ({replaced}) FROM ({sql})" if uuids else sql
+
+
+def _announced(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Write what came typed as the text that was announced."""
+    if batch.schema.equals(schema):
+        return batch
+    arrays = [_text(array) if array.type != field.type else array for array, field in zip(batch.columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _text(array: _Array) -> _Array:
+    if pa.types.is_decimal(array.type) and array.type.scale > _PLAIN_SCALE:
+        return pa.array([None if value is None else f"{value:f}" for value in array.to_pylist()], pa.string())
+    return array.cast(pa.string())
+
+
+class Stream:
     """Carry a source's own error through the engine, which would turn it into one of its own."""
 
     def __init__(self, extract: Extract) -> None:
@@ -109,12 +148,29 @@ class _Stream:
             self._error = error
             raise
 
+    def announced(self, name: str, arrived: pa.DataType) -> str:
+        """Write the SQL of a column as it was announced, as which it may not have arrived."""
+        same = self._extract.schema.field(name).type == arrived
+        return quoted(name) if same else as_text(quoted(name), arrived)
+
     def reader(self) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(self._extract.schema, iter(self))
+        """Give the rows as they were announced."""
+        return pa.RecordBatchReader.from_batches(self._extract.schema, (_announced(batch, self._extract.schema) for batch in self))
 
     def write(self, session: Session, sql: str, layout: Layout, raw: pa.RecordBatchReader) -> tuple[WrittenFile, ...]:
-        try:
+        """Write what `sql` makes of the rows, which it knows as `raw`."""
+        with self._own_error():
             return session.write(sql, layout, raw=raw)
+
+    def run(self, session: Session, sql: str) -> pa.Table:
+        """Run one statement on the rows, which it knows as `raw`."""
+        with self._own_error():
+            return session.run(sql, raw=self.reader())
+
+    @contextmanager
+    def _own_error(self) -> Generator[None]:
+        try:
+            yield
         except LimnosError:
             if self._error is not None:
                 raise self._error from None

@@ -5,28 +5,30 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import pyarrow as pa
-
-from limnos.errors import AccountingBroken, LimnosError, Unsupported
+from limnos.errors import LimnosError
 from limnos.flow import land as landing
 from limnos.flow import set_aside
+from limnos.flow.catch_up import above, catch_up, snapshot_merge
+from limnos.flow.feed import Feeds
+from limnos.flow.loading import Load, Loading, Versions
 from limnos.flow.parts import Parts
-from limnos.flow.resolve import Settled, meet_drift, references, settle
-from limnos.flow.sourcing import Candidate, config_of, targets
+from limnos.flow.resolve import Settled
+from limnos.flow.sourcing import Candidate
 from limnos.ledger.events import Mark
 from limnos.model.casts import Casts, names
-from limnos.model.contract import Contract, Drift
-from limnos.model.data import Layout, Relation, Snapshot, Staged, WrittenFile
+from limnos.model.changes import Window
+from limnos.model.contract import Contract
+from limnos.model.data import Layout, Relation, WrittenFile
 from limnos.model.extract import Extract
-from limnos.model.names import TableName, literal
+from limnos.model.names import literal
 from limnos.model.position import Position
-from limnos.model.project import Capability
+from limnos.model.project import Mode
 from limnos.model.run import TableResult, TableStatus
 from limnos.model.subject import Subject
-from limnos.ports import Reading, Session
+from limnos.ports import Session
 from limnos.quality import audit as auditing
 from limnos.quality import fit, quarantine
 from limnos.quality.rules import build_all
@@ -34,37 +36,14 @@ from limnos.quality.score import score
 from limnos.tables.entries import QUARANTINE
 
 
-@dataclass(slots=True)
-class Versions:
-    """Tell which version of each table counts in this run: the staged one where there is one, else the published one."""
-
-    published: Mapping[TableName, Snapshot]
-    marks: Mapping[TableName, Mark]
-    staged: dict[TableName, Staged] = field(default_factory=dict[TableName, Staged])
-
-    def snapshot(self, table: TableName) -> Snapshot | None:
-        """Give the version of a table that counts."""
-        return self.staged[table].snapshot if table in self.staged else self.published.get(table)
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """State what loading one table came to; `staged` and `mark` are to be published together, `entries` are quarantine files."""
-
-    result: TableResult
-    staged: Staged | None = None
-    entries: tuple[WrittenFile, ...] = ()
-    mark: Mark | None = None
-
-
-def load(parts: Parts, run_id: str, candidate: Candidate, versions: Versions) -> Load:
+def load(parts: Parts, run_id: str, candidate: Candidate, versions: Versions, feeds: Feeds) -> Load:
     """Load one table; an error of its own ends in its result and leaves the other tables alone."""
     start = time.perf_counter()
     table = candidate.table.target
     try:
         if candidate.error is not None:
             raise candidate.error
-        done = _Loading(parts, run_id, candidate, versions).done()
+        done = _done(Loading(parts, run_id, candidate, versions, feeds))
     except LimnosError as error:
         done = Load(TableResult(table, TableStatus.FAILED, error=error.as_json()))
     return replace(done, result=replace(done.result, seconds=time.perf_counter() - start))
@@ -72,132 +51,93 @@ def load(parts: Parts, run_id: str, candidate: Candidate, versions: Versions) ->
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Say what a load would be judged by, and whether the source is as it was."""
+    """Say what a load would be judged by, and whether the source is as it was; `merges` says that only changes would be read."""
 
     contract: Contract
     notes: tuple[str, ...]
     unchanged: bool
+    merges: bool
 
 
-def preview(parts: Parts, candidate: Candidate, versions: Versions) -> Preview:
+def preview(loading: Loading) -> Preview:
     """Look at one table without reading its rows.
 
     Raises:
         LimnosError: As the load itself would end.
     """
-    if candidate.error is not None:
-        raise candidate.error
-    return _Loading(parts, "", candidate, versions).preview()
+    if loading.candidate.error is not None:
+        raise loading.candidate.error
+    settled = loading.settled()
+    contract = loading.bookkeeping.kept_in(settled.contract)
+    build_all(contract)
+    position = loading.fingerprint()
+    unchanged = position is not None and _Full(loading).unchanged(position, contract)
+    merges = loading.candidate.table.mode is not Mode.FULL and loading.same_contract(contract)
+    return Preview(contract, settled.notes, unchanged, merges)
+
+
+def _done(loading: Loading) -> Load:
+    loading.step("table.open")
+    settled = loading.settled()
+    caught_up = catch_up(loading, settled)
+    if isinstance(caught_up, Load):
+        return caught_up
+    return _Full(loading, caught_up).done(settled)
 
 
 @dataclass(slots=True)
-class _Loading:
-    parts: Parts
-    run_id: str
-    candidate: Candidate
-    versions: Versions
+class _Full:
+    """Read every row of a table anew; `why` says why, where changes would have been enough."""
 
-    @property
-    def _table(self) -> TableName:
-        return self.candidate.table.target
+    loading: Loading
+    why: str = ""
 
-    @property
-    def _mark(self) -> Mark | None:
-        return self.versions.marks.get(self._table)
-
-    @property
-    def _reading(self) -> Reading:
-        reading = self.candidate.reading
-        assert reading is not None  # noqa: S101 a candidate without a reading bears an error
-        return reading
-
-    def preview(self) -> Preview:
-        settled = self._settled()
-        build_all(settled.contract)
-        position = self._position()
-        return Preview(settled.contract, settled.notes, position is not None and self._unchanged(position, settled.contract))
-
-    def done(self) -> Load:
-        self._step("table.open")
-        settled = self._settled()
-        position = self._position()
-        if position is not None and self._unchanged(position, settled.contract):
+    def done(self, settled: Settled) -> Load:
+        loading = self.loading
+        position = loading.fingerprint()
+        if position is not None and self.unchanged(position, loading.bookkeeping.kept_in(settled.contract)):
             return self._kept(position)
-        self._step("table.read")
-        extract = self._reading.read(self.candidate.table.name, settled.contract)
-        settled = self._met(settled, extract)
-        contract = settled.contract
-        layout = self.parts.catalog.layout(contract, self.run_id, replace=True)
-        self._step("table.write", f"{extract.read:,} rows")
-        with self.parts.engine.session() as session:
-            landed = landing.land(self.parts.engine, session, extract, contract, layout)
-            self._step("table.landed", f"{landed.rows:,} rows")
+        loading.step("table.read", self.why)
+        extract = self._extract(settled)
+        settled = loading.met(settled, extract)
+        if self.why:
+            settled = replace(settled, notes=(*settled.notes, f"read in full: {self.why}"))
+        if loading.bookkeeping.history or (loading.bookkeeping.names and loading.table in loading.versions.published):
+            return snapshot_merge(loading, settled, replace(extract, position=position or extract.position))
+        contract = loading.bookkeeping.kept_in(settled.contract)
+        layout = loading.parts.catalog.layout(contract, loading.run_id, replace=True)
+        loading.step("table.write", f"{extract.read:,} rows")
+        with loading.parts.engine.session() as session:
+            landed = landing.land(loading.parts.engine, session, extract, contract, layout)
+            loading.step("table.landed", f"{landed.rows:,} rows")
             if extract.scan and position is not None:
                 # The engine read the outside world by itself: the source now makes sure that it stayed as it was.
-                self._reading.position(self.candidate.table.name)
+                loading.reading.position(loading.name)
+            settled = replace(settled, contract=contract)
             return self._judged(session, extract, settled, layout, landed, replace(extract, position=position or extract.position))
 
-    def _step(self, name: str, detail: str = "") -> None:
-        self.parts.step(name, self._table, detail)
+    def _extract(self, settled: Settled) -> Extract:
+        """Read all rows, with the position from which the table's mode goes on."""
+        loading, table = self.loading, self.loading.candidate.table
+        if table.mode is Mode.INCREMENTAL:
+            return above(loading, settled, Window(table.cursor))
+        extract = loading.reading.read(loading.name, settled.contract)
+        return replace(extract, position=loading.changing.cut(loading.name)) if table.mode is Mode.CDC else extract
 
-    def _settled(self) -> Settled:
-        config = config_of(self.parts, self._table)
-        published = self._published_schema()
-        source = self.candidate.source
-        adapter = self.candidate.adapter
-        knows_keys = adapter is not None and Capability.KEYS in adapter.capabilities
-        follows = published is None or config.drift.type is Drift.ACCEPT
-        described = None
-        if knows_keys or (follows and not config.declared):
-            described = self._reading.describe(self.candidate.table.name, TableName(source.namespace, self._table.name))
-        names = self._reading.tables() if knows_keys else ()
-        settled = settle(self.candidate.table, config, described, published, targets(source, names))
-        if described is not None:
-            types = {column.name: column.type for column in described.columns}
-            settled = meet_drift(settled, list(types), types, published, config)
-        return settled
-
-    def _met(self, settled: Settled, extract: Extract) -> Settled:
-        """Meet what `describe` could not tell: the columns that the rows really have."""
-        names = extract.schema.names
-        if set(names) == set(settled.contract.names):
-            return settled
-        config = config_of(self.parts, self._table)
-        types: dict[str, pa.DataType] = {}
-        if any(name not in settled.contract.names for name in names):
-            described = self._reading.describe(self.candidate.table.name, self._table)
-            types = {column.name: column.type for column in described.columns}
-        return meet_drift(settled, names, types, self._published_schema(), config)
-
-    def _published_schema(self) -> pa.Schema | None:
-        snapshot = self.versions.published.get(self._table)
-        return self.parts.catalog.relation(snapshot).schema if snapshot else None
-
-    def _position(self) -> Position | None:
-        try:
-            return self._reading.position(self.candidate.table.name)
-        except Unsupported:
-            return None
-
-    def _basis(self, contract: Contract) -> str:
-        """Say all that a load depends on beside the source: the contract, and the versions of the tables it refers to."""
-        parents = {parent: self.versions.snapshot(parent) for parent in references(contract)}
-        ids = {str(parent): snapshot.snapshot_id if snapshot else None for parent, snapshot in parents.items()}
-        return json.dumps({"contract": contract.version, "parents": ids}, sort_keys=True)
-
-    def _unchanged(self, position: Position, contract: Contract) -> bool:
-        mark = self._mark
-        if mark is None or mark.position is None or self._table not in self.versions.published:
+    def unchanged(self, position: Position, contract: Contract) -> bool:
+        """Whether the source and all else that a load depends on is as it was."""
+        mark = self.loading.mark
+        if mark is None or mark.position is None or self.loading.table not in self.loading.versions.published:
             return False
-        return mark.position.content == position.content and mark.basis == self._basis(contract)
+        return mark.position.content == position.content and mark.basis == self.loading.basis(contract)
 
     def _kept(self, position: Position) -> Load:
         """Leave the table as it is: every row of the source is one that was read before."""
-        mark = self._mark
-        snapshot = self.versions.published[self._table]
+        mark = self.loading.mark
+        snapshot = self.loading.versions.published[self.loading.table]
         assert mark is not None  # noqa: S101 only a marked table is unchanged
         result = TableResult(
-            self._table,
+            self.loading.table,
             TableStatus.UNCHANGED,
             read=mark.read,
             unchanged=mark.read,
@@ -210,10 +150,10 @@ class _Loading:
         self, session: Session, extract: Extract, settled: Settled, layout: Layout, landed: landing.Landed, source: Extract
     ) -> Load:
         contract = settled.contract
-        relation = Relation(self._table, contract.schema, tuple(file.path for file in landed.files), landed.rows)
+        relation = Relation(self.loading.table, contract.schema, tuple(file.path for file in landed.files), landed.rows)
         rules = build_all(contract)
         subject = Subject(
-            f"({session.relation(relation, positions=True)})", landed.rows, datetime.now(UTC), self._parents(session, contract)
+            f"({session.relation(relation, positions=True)})", landed.rows, datetime.now(UTC), self.loading.parents(session, contract)
         )
         found = auditing.audit(session, rules, subject, landed.files)
         verdicts = (
@@ -221,10 +161,10 @@ class _Loading:
             *fit.verdicts(session, Casts.of(extract.schema, contract), landed.files, set_aside.FAILED if landed.failed else ""),
             *found.verdicts,
         )
-        self._step("table.audit", f"{len(verdicts)} rules")
+        self.loading.step("table.audit", f"{len(verdicts)} rules")
         quarantined = extract.rejected + landed.failed + found.bad
         result = TableResult(
-            self._table,
+            self.loading.table,
             TableStatus.HELD,
             read=extract.read,
             quarantined=quarantined,
@@ -237,26 +177,25 @@ class _Loading:
             return Load(replace(result, written=0, quarantined=0, unchanged=result.read))
         entries = self._set_aside(session, extract, contract, relation, failed=landed.failed, bad=found.bad)
         files = self._without_bad(session, contract, layout, landed.files, found.bad)
-        self._account(result, files, entries)
-        mark = Mark(source.position, self.run_id, self._basis(contract), extract.read, quarantined, result.score, settled.source_rules)
+        self.loading.account(result, files, entries)
+        mark = Mark(
+            source.position,
+            self.loading.run_id,
+            self.loading.basis(contract),
+            extract.read,
+            quarantined,
+            result.score,
+            settled.source_rules,
+        )
         if self._same_as_published(session, contract, files, entries):
-            self.parts.catalog.delete([*files, *entries])
+            self.loading.parts.catalog.delete([*files, *entries])
             return self._same(result, mark)
-        self._step("table.stage")
-        staged = self.parts.catalog.stage(contract, files, self.run_id, replace=True)
-        self.versions.staged[self._table] = staged
-        self._step("table.staged")
+        self.loading.step("table.stage")
+        staged = self.loading.parts.catalog.stage(contract, files, self.loading.run_id, replace=True)
+        self.loading.versions.staged[self.loading.table] = staged
+        self.loading.step("table.staged")
         published = replace(result, status=TableStatus.PUBLISHED, snapshot_id=staged.snapshot.snapshot_id)
         return Load(published, staged, entries, mark)
-
-    def _parents(self, session: Session, contract: Contract) -> dict[TableName, str]:
-        found: dict[TableName, str] = {}
-        for parent in references(contract):
-            if parent in self.versions.staged:
-                found[parent] = f"({session.relation(self.versions.staged[parent].relation)})"
-            elif parent in self.versions.published:
-                found[parent] = f"({session.relation(self.parts.catalog.relation(self.versions.published[parent]))})"
-        return found
 
     def _set_aside(
         self, session: Session, extract: Extract, contract: Contract, relation: Relation, *, failed: int, bad: int
@@ -264,10 +203,10 @@ class _Loading:
         """Write the quarantine entries of this table: what could not become a row, did not fit its type, or broke a rule."""
         if not (extract.rejected or failed or bad):
             return ()
-        stamp = quarantine.Stamp(self._table, self.run_id, datetime.now(UTC))
+        stamp = quarantine.Stamp(self.loading.table, self.loading.run_id, datetime.now(UTC))
         entries = set_aside.entries(session, extract, contract, relation, stamp, failed=failed, bad=bad)
-        files = session.write(entries, self.parts.catalog.layout(QUARANTINE, self.run_id, replace=False))
-        self._step("table.quarantine", f"{sum(file.rows for file in files):,} rows")
+        files = session.write(entries, self.loading.parts.catalog.layout(QUARANTINE, self.loading.run_id, replace=False))
+        self.loading.step("table.quarantine", f"{sum(file.rows for file in files):,} rows")
         return files
 
     def _without_bad(
@@ -278,60 +217,48 @@ class _Loading:
             return tuple(files)
         touched = set(session.run(f"SELECT DISTINCT _file FROM {set_aside.BAD}").column(0).to_pylist())
         dirty = [file for file in files if file.path in touched]
-        relation = Relation(self._table, contract.schema, tuple(file.path for file in dirty), sum(file.rows for file in dirty))
+        relation = Relation(self.loading.table, contract.schema, tuple(file.path for file in dirty), sum(file.rows for file in dirty))
         rows = session.relation(relation, positions=True)
         clean = session.write(
             f"SELECT * EXCLUDE (_file, _row) FROM ({rows}) AS kept "
             f"ANTI JOIN {set_aside.BAD} AS bad ON kept._file = bad._file AND kept._row = bad._row",
             layout,
         )
-        self.parts.catalog.delete(dirty)
-        self._step("table.rewritten", f"{len(dirty)} files")
+        self.loading.parts.catalog.delete(dirty)
+        self.loading.step("table.rewritten", f"{len(dirty)} files")
         return (*(file for file in files if file.path not in touched), *clean)
-
-    def _account(self, result: TableResult, files: Sequence[WrittenFile], entries: Sequence[WrittenFile]) -> None:
-        written, kept = sum(file.rows for file in files), sum(file.rows for file in entries)
-        if result.closes and written == result.written and kept == result.quarantined:
-            return
-        raise AccountingBroken(
-            f"The rows of {self._table} do not add up",
-            subject=str(self._table),
-            seen=f"read {result.read:,}, written {written:,}, quarantined {kept:,}",
-            expected="read = written + quarantined + unchanged",
-            hint=f"nothing was published; run again, and report it if it stays: limnos run {self._table} --debug",
-        )
 
     def _same_as_published(
         self, session: Session, contract: Contract, files: Sequence[WrittenFile], entries: Sequence[WrittenFile]
     ) -> bool:
         """Tell whether the load came to the very rows, published and quarantined, that are there already."""
-        snapshot, mark = self.versions.published.get(self._table), self._mark
+        snapshot, mark = self.loading.versions.published.get(self.loading.table), self.loading.mark
         rows = sum(file.rows for file in files)
         if snapshot is None or mark is None or snapshot.run_id != mark.run_id:
             return False
         if snapshot.rows != rows or mark.quarantined != sum(file.rows for file in entries):
             return False
-        published = self.parts.catalog.relation(snapshot)
+        published = self.loading.parts.catalog.relation(snapshot)
         if json.loads(mark.basis)["contract"] != contract.version or set(published.schema.names) != set(contract.names):
             return False
-        new = Relation(self._table, contract.schema, tuple(file.path for file in files), rows)
+        new = Relation(self.loading.table, contract.schema, tuple(file.path for file in files), rows)
         if _content(session, session.relation(new), contract.names) != _content(session, session.relation(published), contract.names):
             return False
         return self._same_entries(session, mark, entries)
 
     def _same_entries(self, session: Session, mark: Mark, entries: Sequence[WrittenFile]) -> bool:
-        kept = self.versions.published.get(QUARANTINE.table)
+        kept = self.loading.versions.published.get(QUARANTINE.table)
         if not entries or kept is None:
             return not entries
         new = Relation(QUARANTINE.table, QUARANTINE.schema, tuple(file.path for file in entries), 0)
-        all_entries = session.relation(self.parts.catalog.relation(kept))
-        mine = f"SELECT * FROM ({all_entries}) WHERE table_name = {literal(str(self._table))} AND run_id = {literal(mark.run_id)}"
+        all_entries = session.relation(self.loading.parts.catalog.relation(kept))
+        mine = f"SELECT * FROM ({all_entries}) WHERE table_name = {literal(str(self.loading.table))} AND run_id = {literal(mark.run_id)}"
         columns = ("fingerprint", "reasons")
         return _content(session, session.relation(new), columns) == _content(session, mine, columns)
 
     def _same(self, result: TableResult, mark: Mark) -> Load:
         """Publish nothing for rows that are there already; only the source's new position is remembered."""
-        before, snapshot = self._mark, self.versions.published[self._table]
+        before, snapshot = self.loading.mark, self.loading.versions.published[self.loading.table]
         assert before is not None  # noqa: S101 only a marked table can be the same
         unchanged = replace(
             result, status=TableStatus.UNCHANGED, unchanged=result.read, written=0, quarantined=0, snapshot_id=snapshot.snapshot_id

@@ -9,7 +9,9 @@ from dataclasses import replace
 import pyarrow as pa
 
 from limnos.errors import LimnosError
-from limnos.flow.load import Versions, preview
+from limnos.flow.feed import Feeds
+from limnos.flow.load import preview
+from limnos.flow.loading import Loading, Versions
 from limnos.flow.parts import Parts
 from limnos.flow.run import ordered
 from limnos.flow.sourcing import Opened, candidates
@@ -33,7 +35,7 @@ def plan(parts: Parts, patterns: Sequence[str]) -> Plan:
             table = candidate.table.target
             source = f"{candidate.source.name}.{candidate.table.name}"
             try:
-                found = preview(parts, candidate, versions)
+                found = preview(Loading(parts, "", candidate, versions, Feeds(stack, {})))
             except LimnosError as error:
                 planned.append(TablePlan(table, source, "stop", changes=(error.what,), error=error.as_json()))
                 continue
@@ -46,6 +48,8 @@ def plan(parts: Parts, patterns: Sequence[str]) -> Plan:
                 one = replace(one, action="skip", rows=snapshot.rows if snapshot else None)
             elif schema is not None and changes:
                 one = replace(one, action="evolve")
+            elif schema is not None and found.merges:
+                one = replace(one, action="merge")
             planned.append(one)
     return Plan(tuple(planned))
 
@@ -53,7 +57,8 @@ def plan(parts: Parts, patterns: Sequence[str]) -> Plan:
 def _changes(contract: Contract, published: pa.Schema | None) -> tuple[str, ...]:
     if published is None:
         return tuple(f"+ {column.name} {type_name(column.type)}" for column in contract.columns)
-    kept = {field.name: canonical(field.type) for field in published}
+    renamed = contract.drifted.renamed
+    kept = {renamed.get(field.name, field.name): canonical(field.type) for field in published}
     added = [f"+ {column.name} {type_name(column.type)}" for column in contract.columns if column.name not in kept]
     retyped = [
         f"~ {column.name} {type_name(kept[column.name])} -> {type_name(column.type)}"

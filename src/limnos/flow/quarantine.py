@@ -11,12 +11,14 @@ from datetime import datetime
 import pyarrow as pa
 
 from limnos.flow.parts import Parts
-from limnos.model.casts import names
+from limnos.model.casts import Casts, names
+from limnos.model.contract import Contract
 from limnos.model.data import Relation
-from limnos.model.names import TableName, literal
+from limnos.model.names import TableName, literal, quoted
 from limnos.model.run import Reason
 from limnos.model.state import EntryStatus, QuarantineCount, QuarantineEntry
 from limnos.ports import Session
+from limnos.quality import quarantine
 from limnos.tables.entries import QUARANTINE
 
 LOCK_WAIT_S = 20.0
@@ -66,12 +68,25 @@ def _with_status(entries: str) -> str:
     """Add what became of each entry: released, replaced by a later load, decided on, or open; a rejection holds for equal rows to come."""
     return (
         f"(SELECT {names(QUARANTINE.names, 'e')}, CASE WHEN d.status = 'released' THEN d.status "
-        "WHEN l.run_id IS DISTINCT FROM e.run_id THEN 'superseded' "
+        "WHEN l.run_id IS NULL OR e.run_id < l.run_id THEN 'superseded' "
         "WHEN d.status IS NOT NULL THEN d.status WHEN r.fingerprint IS NOT NULL THEN 'rejected' ELSE 'open' END AS status "
         f"FROM ({entries}) AS e LEFT JOIN disposed AS d ON d.entry_id = e.id LEFT JOIN loads AS l ON l.table_name = e.table_name "
         "LEFT JOIN (SELECT DISTINCT table_name, fingerprint FROM disposed WHERE status = 'rejected') AS r "
         "ON r.table_name = e.table_name AND r.fingerprint = e.fingerprint)"
     )
+
+
+def open_rows(parts: Parts, table: TableName, contract: Contract) -> pa.Table:
+    """Give the open rows of a table: `_entry`, `_fingerprint`, each column typed (null if it does not fit), and as `text NAME`."""
+    casts = Casts.of(pa.schema([(name, pa.string()) for name in contract.names]), contract)
+    texts = ", ".join(f"{quoted(name)} AS {quoted('text ' + name)}" for name in contract.names)
+    with entries_with_status(parts) as (session, entries):
+        chosen = f"SELECT * FROM {entries} WHERE table_name = {literal(str(table))} AND status = 'open'"
+        rows = quarantine.rows_back(chosen, contract)
+        return session.run(
+            f"SELECT _entry, _fingerprint, {casts.select}, {texts} FROM ({rows}) AS raw "
+            f"JOIN (SELECT id AS _id, fingerprint AS _fingerprint FROM ({chosen})) AS one ON one._id = _entry"
+        )
 
 
 def entries_table(parts: Parts) -> pa.Table:

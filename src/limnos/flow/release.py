@@ -13,7 +13,7 @@ from limnos.flow.quarantine import Choice, entries_with_status
 from limnos.flow.recover import recover
 from limnos.flow.resolve import again, references
 from limnos.flow.set_aside import BAD
-from limnos.flow.sourcing import config_of
+from limnos.flow.sourcing import bookkeeping_of, config_of, current_rows
 from limnos.ledger.events import FAILED, REJECTED, RELEASED, STARTED
 from limnos.ledger.lock import exclusive
 from limnos.model.casts import Casts, names
@@ -111,21 +111,22 @@ def _contract(parts: Parts, table: TableName) -> tuple[Contract, Relation]:
         raise UnknownName.among("table", str(table), map(str, pinned), hint="limnos status")
     relation = parts.catalog.relation(pinned[table])
     mark = parts.ledger.marks().get(table)
-    return again(table, config_of(parts, table), mark.source_rules if mark else (), relation.schema), relation
+    return again(config_of(parts, table), mark.source_rules if mark else (), relation.schema, bookkeeping_of(parts, table)), relation
 
 
 def _good(parts: Parts, session: Session, contract: Contract, published: Relation) -> str:
     """Type the chosen rows and judge them beside what is published; gives the SELECT of those that break no rule, with `_entry`."""
     casts = Casts.of(pa.schema([(name, pa.string()) for name in contract.names]), contract)
+    chosen = f"SELECT * FROM {_CHOSEN} WHERE NOT {quarantine.undeclared(contract)}"
     session.run(
         f"CREATE TEMP TABLE {_CANDIDATES} AS SELECT {casts.select}, _entry, '' AS _file, row_number() OVER () AS _row "
-        f"FROM ({quarantine.rows_back(f'SELECT * FROM {_CHOSEN}', contract)}) AS raw WHERE NOT ({casts.fails or 'FALSE'})"
+        f"FROM ({quarantine.rows_back(chosen, contract)}) AS raw WHERE NOT ({casts.fails or 'FALSE'})"
     )
     there = session.relation(published, positions=True)
     both = f"(SELECT {names(contract.names)}, _file, _row FROM {_CANDIDATES} UNION ALL BY NAME SELECT * FROM ({there}))"
     pinned = parts.catalog.pin()
     known = references(contract) & pinned.keys()
-    parents = {parent: f"({session.relation(parts.catalog.relation(pinned[parent]))})" for parent in known}
+    parents = {parent: current_rows(parts, session, parts.catalog.relation(pinned[parent])) for parent in known}
     rows = published.rows + int(session.run(f"SELECT count(*) FROM {_CANDIDATES}").column(0)[0].as_py())
     found = auditing.audit(session, build_all(contract), Subject(both, rows, datetime.now(UTC), parents), ())
     if any(verdict.holds for verdict in found.verdicts):

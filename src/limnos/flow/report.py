@@ -10,7 +10,7 @@ from typing import Any
 from limnos.errors import LedgerBroken, UnknownName
 from limnos.flow.parts import Parts
 from limnos.flow.quarantine import rows_by_table
-from limnos.ledger.events import FINISHED, RELEASED
+from limnos.ledger.events import FINISHED, RELEASED, UPKEPT
 from limnos.ledger.readings import tables_of
 from limnos.model.contract import Severity
 from limnos.model.data import Snapshot
@@ -151,7 +151,7 @@ def history(parts: Parts, table: TableName | None = None) -> tuple[HistoryEntry,
     pinned = [one for one in parts.catalog.pin() if one != QUARANTINE.table]
     if table is not None and table not in pinned:
         raise UnknownName.among("table", str(table), map(str, pinned), hint="limnos status")
-    made = {event.run_id: event for action in (FINISHED, RELEASED) for event in parts.ledger.events(action=action)}
+    made = {event.run_id: event for action in (FINISHED, RELEASED, UPKEPT) for event in parts.ledger.events(action=action)}
     versions = [snapshot for one in ([table] if table else pinned) for snapshot in parts.catalog.history(one)]
     return tuple(_entry(snapshot, made.get(snapshot.run_id)) for snapshot in sorted(versions, key=lambda one: (one.at, one.table)))
 
@@ -160,7 +160,7 @@ def _entry(snapshot: Snapshot, event: Event | None) -> HistoryEntry:
     said = next((one for one in tables_of(event) if one["table"] == str(snapshot.table)), None) if event else None
     return HistoryEntry(
         snapshot,
-        action={FINISHED: "run", RELEASED: "release"}[event.action] if event else "foreign",
+        action={FINISHED: "run", RELEASED: "release", UPKEPT: "upkeep"}[event.action] if event else "foreign",
         actor=event.actor if event else "",
         read=said["read"] if said else None,
         quarantined=said["quarantined"] if said else None,

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
-from limnos.errors import LimnosError
-from limnos.flow.load import Load, Versions, load
+from limnos.errors import LimnosError, WorldError
+from limnos.flow.feed import Feeds
+from limnos.flow.load import load
+from limnos.flow.loading import Load, Versions
 from limnos.flow.parts import Parts
 from limnos.flow.recover import recover
 from limnos.flow.resolve import references
 from limnos.flow.select import parents_first
 from limnos.flow.sourcing import Candidate, Opened, candidates, config_of
+from limnos.flow.verify import compare_table
 from limnos.ledger.events import FAILED, FINISHED, STARTED
 from limnos.ledger.lock import exclusive
 from limnos.model.contract import Contract
 from limnos.model.data import Snapshot
 from limnos.model.decision import Action
 from limnos.model.names import TableName
-from limnos.model.run import RunResult, TableStatus
+from limnos.model.position import Position
+from limnos.model.project import Mode
+from limnos.model.run import RunResult, TableResult, TableStatus
 from limnos.model.run_id import new_run_id
+from limnos.model.state import EntryStatus
+from limnos.quality.score import score
 from limnos.tables.entries import QUARANTINE
 
 
@@ -32,23 +40,87 @@ def run(parts: Parts, patterns: Sequence[str], *, wait_s: float) -> RunResult:
         RunInProgress: If another process holds the lake for longer than `wait_s`.
         PublishConflict: If a foreign writer moved a table; nothing of this run was published.
     """
-    start = time.perf_counter()
     parts.demand(Action.RUN)
+    result = run_unless_idle(parts, patterns, wait_s=wait_s, idle=False)
+    assert result is not None  # noqa: S101 only what may be idle gives nothing
+    return result
+
+
+def run_unless_idle(parts: Parts, patterns: Sequence[str], *, wait_s: float, idle: bool) -> RunResult | None:
+    """Do as `run`, but with `idle` leave no trace if all the chosen tables are read by their changes and there are none."""
+    start = time.perf_counter()
     run_id = new_run_id()
     with exclusive(parts.state, f"run {run_id}", wait_s=wait_s):
         recover(parts)
         with ExitStack() as stack:
-            chosen = ordered(parts, candidates(Opened(parts, stack), patterns))
+            opened = Opened(parts, stack, prepares=True)
+            chosen = ordered(parts, candidates(opened, patterns))
+            versions = Versions(parts.catalog.pin(), parts.ledger.marks())
+            feeds = Feeds(stack, wanted(chosen, versions))
+            if idle and feeds.idle(chosen):
+                return None
             parts.ledger.append(STARTED, parts.project.name, {"tables": [str(one.table.target) for one in chosen]}, run_id=run_id)
             parts.step("run.start", detail=run_id, total=len(chosen))
             try:
-                result = _published(parts, run_id, chosen, start)
+                loads = [_verified(parts, one, load(parts, run_id, one, versions, feeds), versions) for one in _told(parts, chosen)]
+                result = _published(parts, run_id, loads, start)
             except LimnosError as error:
                 parts.catalog.discard(run_id)
                 parts.ledger.append(FAILED, parts.project.name, {"error": error.as_json()}, run_id=run_id)
                 raise
+            result = replace(result, tables=_acknowledged(parts, opened, result.tables))
     parts.step("run.end", detail=run_id)
     return result
+
+
+def wanted(chosen: Sequence[Candidate], versions: Versions) -> Mapping[str, Mapping[str, Position]]:
+    """Name the tables whose changes are read, by source, and the positions from which they go on."""
+    found: dict[str, dict[str, Position]] = {}
+    for one in chosen:
+        mark = versions.marks.get(one.table.target)
+        if one.table.mode is Mode.CDC and mark is not None and mark.position is not None and one.table.target in versions.published:
+            found.setdefault(one.source.name, {})[one.table.name] = mark.position
+    return found
+
+
+def _verified(parts: Parts, candidate: Candidate, done: Load, versions: Versions) -> Load:
+    """Compare what is about to be published with the source at the same point in time, where the project says so for every run."""
+    declared = parts.project.verify.get(candidate.table.target)
+    published = versions.published.get(candidate.table.target)
+    if declared is None or not declared.every_run or done.result.status not in {TableStatus.PUBLISHED, TableStatus.UNCHANGED}:
+        return done
+    parts.step("table.verify", candidate.table.target)
+    try:
+        relation = done.staged.relation if done.staged else parts.catalog.relation(published) if published else None
+        assert relation is not None  # noqa: S101 an unchanged table is published
+        found = compare_table(parts, candidate, relation, declared.content, entries=done.entries)
+    except LimnosError as error:
+        return replace(done, result=replace(done.result, notes=(*done.result.notes, f"not compared with its source: {error.what}")))
+    verdicts = (*done.result.verdicts, *found.verdicts)
+    result = replace(done.result, verdicts=verdicts, score=score(verdicts))
+    return replace(done, result=result, mark=replace(done.mark, score=result.score) if done.mark else None)
+
+
+def _told(parts: Parts, chosen: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Tell the observer of each table that is done, when the next is asked for."""
+    for at, candidate in enumerate(chosen):
+        yield candidate
+        parts.step("table.done", candidate.table.target, done=at + 1, total=len(chosen))
+
+
+def _acknowledged(parts: Parts, opened: Opened, results: Sequence[TableResult]) -> tuple[TableResult, ...]:
+    """Tell each source how far its changes were published; one that does not hear it now hears it in the next run."""
+    marks = parts.ledger.marks()
+    told = list(results)
+    for source, adapter in opened.changing():
+        known = {table.name: marks[table.target].position for table in source.tables if table.mode is Mode.CDC and table.target in marks}
+        try:
+            adapter.acknowledge({name: position for name, position in known.items() if position is not None})
+        except WorldError as error:
+            note = f"the source was not told how far it was read: {error.what}"
+            told = [replace(one, notes=(*one.notes, note)) if one.table.namespace == source.namespace else one for one in told]
+    parts.step("run.acknowledged")
+    return tuple(told)
 
 
 def ordered(parts: Parts, chosen: Sequence[Candidate]) -> Sequence[Candidate]:
@@ -67,16 +139,11 @@ def _source_parents(candidate: Candidate) -> frozenset[TableName]:
     except LimnosError:
         # The same error comes again when the table is loaded, and is reported there.
         return frozenset()
-    declared = {TableName(candidate.source.namespace, table.name): table.target for table in candidate.source.tables}
-    return frozenset(declared.get(parent, parent) for parent in references(described))
+    declared = {table.name: table.target for table in candidate.source.tables}
+    return frozenset(declared.get(parent.name, parent) for parent in references(described))
 
 
-def _published(parts: Parts, run_id: str, chosen: Sequence[Candidate], start: float) -> RunResult:
-    versions = Versions(parts.catalog.pin(), parts.ledger.marks())
-    loads: list[Load] = []
-    for at, candidate in enumerate(chosen):
-        loads.append(load(parts, run_id, candidate, versions))
-        parts.step("table.done", candidate.table.target, done=at + 1, total=len(chosen))
+def _published(parts: Parts, run_id: str, loads: Sequence[Load], start: float) -> RunResult:
     _publish(parts, run_id, loads)
     if any(one.result.status in {TableStatus.HELD, TableStatus.FAILED} for one in loads):
         parts.catalog.discard(run_id)
@@ -97,6 +164,8 @@ def _publish(parts: Parts, run_id: str, loads: Sequence[Load]) -> Mapping[TableN
         for one in loads:
             if one.mark is not None:
                 parts.ledger.set_mark(one.result.table, one.mark, transaction)
+            if one.superseded:
+                parts.ledger.dispose(one.result.table, one.superseded, EntryStatus.SUPERSEDED, run_id, transaction)
         parts.step("run.marked")
         payload = {"tables": [one.result.as_json() for one in loads]}
         parts.ledger.append(FINISHED, parts.project.name, payload, run_id=run_id, transaction=transaction)

@@ -27,7 +27,7 @@ def entries(
     parts = [quarantine.of_rejects(extract.rejects, stamp)] if extract.rejected else []
     if failed:
         _look_up(session, extract, FAILED)
-        origin = f"coalesce(o.origin, {_key(contract, extract.schema, 'f')})"
+        origin = f"coalesce(o.origin, {key(contract, extract.schema, 'f')})"
         rows = f"SELECT f.*, {origin} AS _origin FROM {FAILED} AS f LEFT JOIN {_ORIGINS} AS o USING ({RECORD})"
         parts.append(quarantine.of_failed_conversions(rows, extract.schema, contract, stamp, origin="_origin"))
     if bad:
@@ -37,7 +37,7 @@ def entries(
 
 def _of_bad(session: Session, extract: Extract, contract: Contract, relation: Relation, stamp: quarantine.Stamp) -> str:
     staged = f"({session.relation(relation, positions=True)})"
-    origin = _key(contract, contract.schema, "one")
+    origin = key(contract, contract.schema, "one")
     if not (extract.scan and extract.origins):
         return quarantine.of_bad_rows(staged, BAD, contract, stamp, origin=origin)
     _locate(session, extract, contract, staged)
@@ -78,7 +78,7 @@ def _look_up(session: Session, extract: Extract, table: str, into: str = _ORIGIN
     session.run(f"CREATE OR REPLACE TEMP TABLE {into} AS SELECT * FROM given", given=given)
 
 
-def _key(contract: Contract, schema: pa.Schema, alias: str) -> str:
+def key(contract: Contract, schema: pa.Schema, alias: str) -> str:
     """Write the SQL of what a person can look a row up by where the source names no place: its table and its key."""
     key = [name for name in contract.key if name in schema.names]
     named = [f"{literal(name + '=')} || coalesce(CAST({alias}.{quoted(name)} AS VARCHAR), 'null')" for name in key]

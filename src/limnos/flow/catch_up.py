@@ -1,0 +1,182 @@
+"""Catch up: bring a published table to where its source is by reading only what changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from limnos.errors import Unsupported
+from limnos.flow.gather import CHANGES, OLD, Gathering
+from limnos.flow.land import Stream
+from limnos.flow.loading import Load, Loading
+from limnos.flow.merge import Merged, Merging
+from limnos.flow.quarantine import open_rows
+from limnos.flow.resolve import Settled
+from limnos.model.changes import ENVELOPE, OPERATION, SEQUENCE, Operation, Window
+from limnos.model.contract import Contract
+from limnos.model.conversion import convert
+from limnos.model.data import Relation
+from limnos.model.extract import Extract
+from limnos.model.names import literal, quoted
+from limnos.model.position import Position
+from limnos.model.project import Deletes, Mode
+from limnos.model.run import TableResult, TableStatus
+from limnos.ports import Session
+
+CURSOR, COLUMN = "cursor", "column"
+
+
+def catch_up(loading: Loading, settled: Settled) -> Load | str:
+    """Merge what changed since the last load; gives the reason instead where the table is to be read in full, empty for the first time."""
+    mode, mark = loading.candidate.table.mode, loading.mark
+    if mode is Mode.FULL or mark is None or mark.position is None or loading.table not in loading.versions.published:
+        return ""
+    if not loading.same_contract(loading.bookkeeping.kept_in(settled.contract)):
+        return "its contract changed"
+    if mode is Mode.CDC:
+        return _follow(loading, settled)
+    if mark.position.kind != CURSOR or mark.position.value.get(COLUMN) != loading.candidate.table.cursor:
+        return "it was read another way before"
+    return _increment(loading, settled, mark.position)
+
+
+def _follow(loading: Loading, settled: Settled) -> Load | str:
+    """Merge what the source's own log says."""
+    loading.step("table.read", "changes")
+    feed = loading.feeds.of(loading.candidate)
+    if feed.reload:
+        return feed.reload
+    position = loading.changing.cut(loading.name)
+    if not feed.rows:
+        return _unchanged(loading, position)
+    with loading.parts.engine.session() as session:
+        gathering: Gathering | None = None
+        for reader in feed.readers():
+            raw = pa.schema([field for field in reader.schema if field.name not in ENVELOPE.names])
+            if set(raw.names) != set(settled.contract.names) or (gathering is not None and raw != gathering.raw):
+                return "its columns changed"
+            gathering = gathering or _gathering(loading, session, settled.contract, raw, feed.identity)
+            gathering.add(reader)
+        assert gathering is not None  # noqa: S101 rows lie in segments
+        ignored = _ignore_deletes(session) if loading.candidate.table.deletes is Deletes.IGNORE else 0
+        gathered = gathering.gathered()
+        if gathered.unresolved:
+            return "a change left out a value that the lake does not have"
+        gathered = replace(gathered, read=gathered.read + ignored)
+        done = Merging(loading, session, Merged(gathering, gathered, settled, position)).done()
+    lag_s = (datetime.now(UTC) - feed.oldest).total_seconds() if feed.oldest else None
+    return replace(done, result=replace(done.result, lag_s=lag_s))
+
+
+def _unchanged(loading: Loading, position: Position) -> Load:
+    mark, snapshot = loading.mark, loading.versions.published[loading.table]
+    assert mark is not None  # noqa: S101 only a marked table catches up
+    result = TableResult(loading.table, TableStatus.UNCHANGED, snapshot_id=snapshot.snapshot_id, score=mark.score)
+    return Load(result, mark=replace(mark, position=position))
+
+
+def _ignore_deletes(session: Session) -> int:
+    """Drop deletes and truncations; gives how many deletes."""
+    deletes = f"{OPERATION} IN ({literal(Operation.DELETE)}, {literal(Operation.TRUNCATE)})"
+    count = session.run(f"SELECT count(*) FROM {CHANGES} WHERE {OPERATION} = {literal(Operation.DELETE)}").column(0)[0].as_py()
+    session.run(f"DELETE FROM {CHANGES} WHERE {deletes}")
+    return int(count)
+
+
+def _gathering(loading: Loading, session: Session, contract: Contract, raw: pa.Schema, identity: tuple[str, ...]) -> Gathering:
+    """Start gathering for a table; a position in the published rows stands for each of them."""
+    snapshot = loading.versions.published.get(loading.table)
+    kept = loading.bookkeeping.kept_in(contract)
+    relation = loading.parts.catalog.relation(snapshot) if snapshot else Relation(loading.table, kept.schema, (), 0)
+    live = f"({session.relation(relation, positions=True)})"
+    if renamed := ", ".join(f"{quoted(old)} AS {quoted(new)}" for old, new in contract.drifted.renamed.items()):
+        live = f"(SELECT * RENAME ({renamed}) FROM {live})"
+    return Gathering(session, raw, kept, identity, loading.bookkeeping, live)
+
+
+def above(loading: Loading, settled: Settled, window: Window) -> Extract:
+    """Read a window of a table; the position remembers by which column."""
+    extract = loading.incremental.read_since(loading.name, settled.contract, window)
+    assert extract.position is not None  # noqa: S101 the seam says so
+    return replace(extract, position=Position(CURSOR, {**extract.position.value, COLUMN: window.cursor}))
+
+
+def _increment(loading: Loading, settled: Settled, last: Position) -> Load | str:
+    """Merge the rows above the cursor; by key, or in place of the published rows in the same window."""
+    table = loading.candidate.table
+    loading.step("table.read", "above the cursor")
+    window = Window(table.cursor, str(last.value["max"] or ""), table.lookback)
+    extract = above(loading, settled, window)
+    settled = loading.met(settled, extract)
+    assert extract.position is not None  # noqa: S101 the seam says so
+    low = str(extract.position.value["low"] or "")
+    if not low:
+        return "its cursor has no value yet"
+    contract = settled.contract
+    column = contract.column(table.cursor)
+    bound = convert(f"CAST({literal(low)} AS VARCHAR)", pa.string(), column.type).value
+    with loading.parts.engine.session() as session:
+        gathering = _gathering(loading, session, contract, extract.schema, contract.key)
+        gathering.compare = bool(contract.key)
+        _add(gathering, session, extract, Operation.UPDATE)
+        again = "" if contract.key else f"({quoted(column.name)} >= {bound} OR {quoted(column.name)} IS NULL)"
+        if again:
+            gathering.replace(again)
+        gathered = gathering.gathered()
+        stay = session.run(
+            f"SELECT count(*) FROM {gathering.live} AS live ANTI JOIN {OLD} AS old USING (_file, _row) "
+            f"WHERE live.{quoted(column.name)} < {bound}"
+        )
+        missing = int(str(extract.position.value["below"])) - int(stay.column(0)[0].as_py()) - _waiting_below(loading, column.name, bound)
+        if missing > 0:
+            return f"{missing:,} rows came below the cursor, after their time"
+        if missing < 0:
+            note = f"{-missing:,} published rows are no longer at the source; mode incremental does not see deletes"
+            settled = replace(settled, notes=(*settled.notes, note))
+        return Merging(loading, session, Merged(gathering, gathered, settled, extract.position, window=again)).done()
+
+
+def _waiting_below(loading: Loading, cursor: str, bound: str) -> int:
+    """Count the quarantined rows under the bound: they are at the source, too."""
+    if loading.mark is None or not loading.mark.quarantined:
+        return 0
+    waiting = open_rows(loading.parts, loading.table, loading.bookkeeping.kept_in(loading.settled().contract))
+    with loading.parts.engine.session() as session:
+        return int(session.run(f"SELECT count(*) FROM waiting WHERE {quoted(cursor)} < {bound}", waiting=waiting).column(0)[0].as_py())
+
+
+def _add(gathering: Gathering, session: Session, extract: Extract, operation: Operation) -> None:
+    """Take the rows of an extract for changes, in their order."""
+    gathering.prepare()
+    columns = f"row_number() OVER () - 1 AS {SEQUENCE}, {literal(operation)} AS {OPERATION}, now() AS _at"
+    insert = f"INSERT INTO {CHANGES} BY NAME SELECT {columns}, raw.* FROM "
+    if extract.scan:
+        session.run(f"{insert} ({extract.scan}) AS raw")
+    else:
+        Stream(extract).run(session, f"{insert} raw")
+
+
+def snapshot_merge(loading: Loading, settled: Settled, extract: Extract) -> Load:
+    """Merge all rows of a source into a table that keeps more than the source has: what did not come is deleted, what is as it was stays.
+
+    Raises:
+        Unsupported: If the table has no key.
+    """
+    contract = settled.contract
+    if not contract.key:
+        raise Unsupported(
+            f"{loading.table} cannot keep the history of its rows without a key",
+            subject=str(loading.table),
+            seen="no key",
+            expected="a key that tells rows apart",
+            hint=f"write `key:` under tables: {loading.table}: in limnos.yml",
+        )
+    with loading.parts.engine.session() as session:
+        gathering = _gathering(loading, session, contract, extract.schema, contract.key)
+        gathering.compare = gathering.absent = True
+        _add(gathering, session, extract, Operation.INSERT)
+        gathered = gathering.gathered()
+        merged = Merged(gathering, gathered, settled, extract.position, whole=True, rejects=extract.rejects, rejected=extract.rejected)
+        return Merging(loading, session, merged).done()

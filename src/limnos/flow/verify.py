@@ -1,0 +1,226 @@
+"""Verify: compare published tables with their sources; nothing is changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import cast
+
+import pyarrow as pa
+
+from limnos.errors import LimnosError, UnknownName, Unsupported
+from limnos.flow.land import Stream
+from limnos.flow.parts import Parts
+from limnos.flow.quarantine import entries_with_status
+from limnos.flow.resolve import settle
+from limnos.flow.sourcing import Candidate, Opened, candidates, config_of, targets
+from limnos.ledger.events import Mark
+from limnos.model.bookkeeping import Bookkeeping
+from limnos.model.casts import Casts, names
+from limnos.model.comparison import Comparison
+from limnos.model.contract import Column, Contract
+from limnos.model.data import Relation, Snapshot, WrittenFile
+from limnos.model.decision import Action
+from limnos.model.digest import form
+from limnos.model.names import TableName, literal
+from limnos.model.project import Capability, Mode
+from limnos.ports import DigestReading, Reading, Session
+from limnos.quality.comparison import Matter, compare, verdicts
+from limnos.quality.comparison_sides import EngineSide, SourceSide, typed_rows, written, written_rows
+from limnos.quality.quarantine import rows_back
+from limnos.tables.entries import QUARANTINE
+
+FINISHED = "verify.finished"
+ALL = ("*",)
+_TEXTS, _ASIDE = "source_texts", "aside_texts"
+
+
+def verify(parts: Parts, patterns: Sequence[str], *, content: tuple[str, ...] | None = None, limit: int = 20) -> tuple[Comparison, ...]:
+    """Compare the chosen tables, as they are published, with what their sources hold now.
+
+    `content` names the columns to compare, `("*",)` for all, none to count rows only; what the project declares where it is not given.
+
+    Raises:
+        UnknownName: If a pattern matches nothing.
+    """
+    pinned, marks = parts.catalog.pin(), parts.ledger.marks()
+    with ExitStack() as stack:
+        chosen = candidates(Opened(parts, stack), patterns)
+        done: list[Comparison] = []
+        for at, one in enumerate(chosen):
+            target = one.table.target
+            declared = parts.project.verify.get(target)
+            wanted = content if content is not None else declared.content if declared else ALL
+            parts.step("table.verify", target, done=at, total=len(chosen))
+            done.append(_verified(parts, one, pinned.get(target), marks.get(target), wanted, limit))
+    payload = {"tables": [{name: said for name, said in one.as_json().items() if name != "differences"} for one in done]}
+    parts.ledger.append(FINISHED, parts.project.name, payload)
+    return tuple(done)
+
+
+def _verified(
+    parts: Parts, candidate: Candidate, snapshot: Snapshot | None, mark: Mark | None, content: tuple[str, ...], limit: int
+) -> Comparison:
+    start = time.perf_counter()
+    table = candidate.table.target
+    try:
+        parts.demand(Action.READ, table)
+        if candidate.error is not None:
+            raise candidate.error
+        if snapshot is None:
+            raise _unpublished(table)
+        found = compare_table(parts, candidate, parts.catalog.relation(snapshot), content, limit=limit)
+        found = replace(found, snapshot_id=snapshot.snapshot_id, notes=_notes(candidate, found, snapshot, mark))
+    except LimnosError as error:
+        found = Comparison(table, error=error.as_json())
+    return replace(found, seconds=time.perf_counter() - start)
+
+
+def compare_table(
+    parts: Parts,
+    candidate: Candidate,
+    relation: Relation,
+    content: tuple[str, ...] = ALL,
+    *,
+    limit: int = 20,
+    entries: Sequence[WrittenFile] = (),
+) -> Comparison:
+    """Compare one version of a table, published or staged, with its source at the point in time of the candidate's reading.
+
+    `entries` are files of quarantine entries that belong to a version that is not published yet.
+
+    Raises:
+        UnknownName: If `content` names a column that the table does not have.
+    """
+    pair = _Pair.of(parts, candidate, relation)
+    with entries_with_status(parts) as (session, waiting):
+        fresh = session.relation(Relation(QUARANTINE.table, QUARANTINE.schema, tuple(file.path for file in entries), 0)) if entries else ""
+        aside = _aside(session, pair.contract, waiting, fresh)
+        rejected, source, left_out = pair.source(session)
+        columns = _columns(pair.contract, content, left_out)
+        matter = Matter(pair.contract.schema, pair.contract.key, columns, relation.rows, limit)
+        live = f"(SELECT {names(pair.contract.names)} FROM ({session.relation(relation)}) WHERE {pair.kept.current}) AS live"
+        found = compare(session, source, EngineSide(typed_rows(live, pair.contract.schema)), matter, aside)
+    return Comparison(
+        candidate.table.target,
+        found.source_rows + rejected,
+        found.lake_rows,
+        found.quarantined + rejected,
+        found.missing,
+        found.extra,
+        found.changed,
+        columns,
+        left_out if content else {},
+        found.differences,
+        pushed_down=isinstance(source, SourceSide),
+        verdicts=verdicts(found, columns),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Hold a table's source beside the contract of its version in the lake, less the columns that only the lake has."""
+
+    name: str
+    reading: Reading
+    contract: Contract
+    kept: Bookkeeping
+    pushes_down: bool
+
+    @classmethod
+    def of(cls, parts: Parts, candidate: Candidate, relation: Relation) -> _Pair:
+        table, source, reading, adapter = candidate.table, candidate.source, candidate.reading, candidate.adapter
+        assert reading is not None  # noqa: S101 a candidate without a reading bears an error
+        assert adapter is not None  # noqa: S101 it comes with the reading
+        config = config_of(parts, table.target)
+        kept = Bookkeeping.of(table, config)
+        schema = pa.schema([field for field in relation.schema if field.name not in kept.names])
+        described = None
+        if Capability.KEYS in adapter.capabilities:
+            described = reading.describe(table.name, TableName(source.namespace, table.target.name))
+        settled = settle(table, config, described, schema, targets(source, ())).contract
+        key = settled.key if set(settled.key) <= set(schema.names) else ()
+        contract = Contract(table.target, tuple(Column(field.name, field.type) for field in schema), key)
+        return cls(table.name, reading, contract, kept, Capability.DIGEST in adapter.capabilities)
+
+    def source(self, session: Session) -> tuple[int, EngineSide | SourceSide, Mapping[str, str]]:
+        """Give the rows that the source could not read as rows, what answers for it, and why columns cannot be compared."""
+        if self.pushes_down:
+            digesting = cast("DigestReading", self.reading)
+            comparable = digesting.comparable(self.name)
+            left_out = _left_out(self.contract, comparable.forms) | dict(comparable.left_out)
+            if not left_out.keys() & set(self.contract.key):
+                return 0, SourceSide(lambda question: digesting.digest(self.name, question)), left_out
+        return self._read(session)
+
+    def _read(self, session: Session) -> tuple[int, EngineSide, Mapping[str, str]]:
+        """Read all rows into the engine, of a source that cannot compare by itself."""
+        extract = self.reading.read(self.name, self.contract)
+        columns = written(Casts.of(extract.schema, self.contract), extract.schema)
+        create = f"CREATE TEMP TABLE {_TEXTS} AS SELECT {columns} FROM"
+        if extract.batches is None:
+            session.run(f"{create} ({extract.scan})")
+            # The engine read the outside world by itself: the source now makes sure that it stayed as it was.
+            self.reading.position(self.name)
+        else:
+            Stream(extract).run(session, f"{create} raw")
+        left_out = _left_out(self.contract, dict.fromkeys(extract.schema.names, ""), forms=False)
+        return extract.rejected, EngineSide(written_rows(_TEXTS, self.contract.schema)), left_out
+
+
+def _left_out(contract: Contract, source: Mapping[str, str], *, forms: bool = True) -> dict[str, str]:
+    said: dict[str, str] = dict.fromkeys((name for name in source if name not in contract.names), "not in the lake yet")
+    for column in contract.columns:
+        mine = form(column.type)
+        if column.name not in source:
+            said[column.name] = "not at the source"
+        elif forms and source[column.name] != mine:
+            said[column.name] = f"{source[column.name]} at the source, {mine} in the lake"
+    return said
+
+
+def _columns(contract: Contract, content: tuple[str, ...], left_out: Mapping[str, str]) -> tuple[str, ...]:
+    for name in content:
+        if name != "*" and name not in contract.names:
+            raise UnknownName.among("column", name, contract.names, hint=f"limnos verify {contract.table}")
+    return tuple(name for name in contract.names if name not in left_out and ("*" in content or name in content))
+
+
+def _aside(session: Session, contract: Contract, waiting: str, fresh: str) -> EngineSide:
+    """Write the rows that wait in quarantine, or were rejected, as canonical texts."""
+    mine = f"table_name = {literal(str(contract.table))}"
+    entries = f"SELECT id, row FROM {waiting} WHERE {mine} AND status IN ('open', 'rejected')"
+    if fresh:
+        entries += f" UNION ALL SELECT id, row FROM ({fresh}) WHERE {mine}"
+    raw = pa.schema([pa.field(name, pa.string()) for name in contract.names])
+    session.run(f"CREATE TEMP TABLE {_ASIDE} AS SELECT {written(Casts.of(raw, contract), raw)} FROM ({rows_back(entries, contract)})")
+    return EngineSide(written_rows(_ASIDE, contract.schema))
+
+
+def _notes(candidate: Candidate, found: Comparison, snapshot: Snapshot, mark: Mark | None) -> tuple[str, ...]:
+    """Say what a difference may come from: only a source that is as it was when it was read leaves the lake to blame."""
+    if not found.differing:
+        return ()
+    at = f"{snapshot.at:%Y-%m-%d %H:%M:%S} UTC"
+    if candidate.table.mode is not Mode.FULL:
+        return (f"rows that changed at the source after the run of {at} count as differences",)
+    assert candidate.reading is not None  # noqa: S101 it was just compared
+    try:
+        position = candidate.reading.position(candidate.table.name)
+    except Unsupported:
+        return (f"whether the source changed since the run of {at} is not known",)
+    if mark is None or mark.position is None or mark.position.content != position.content:
+        return (f"the source changed since the run of {at}",)
+    return (f"the source is as it was in the run of {at}",)
+
+
+def _unpublished(table: TableName) -> UnknownName:
+    return UnknownName(
+        f"{table} was never published, so there is nothing to compare",
+        subject=str(table),
+        seen="no version",
+        expected="a published table",
+        hint=f"limnos run {table}",
+    )
