@@ -6,11 +6,13 @@ import argparse
 import json
 import os
 import platform
+import re
+import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -23,11 +25,24 @@ _MEBI = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Name one way of doing the job; `work` does it once and gives the seconds that count."""
+    """Name one way of doing the job; `work` does it once and gives the seconds that count.
+
+    `rounds` bounds how often one that takes very long is measured, the uncounted round included; 0 for as often as the others.
+    """
 
     name: str
     work: Callable[[], float]
     packages: tuple[str, ...] = ()
+    rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """State what a contender is to keep: at most `most` of the seconds of another, or `most` seconds where `of` is empty."""
+
+    contender: str
+    most: float
+    of: str = ""
 
 
 @dataclass(slots=True)
@@ -51,6 +66,15 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+_OPTIONS = argparse.ArgumentParser(add_help=False)
+
+
+def option(name: str, default: int, meaning: str) -> int:
+    """Declare a whole number that a script may be given as `--name`, and give its value; the processes of contenders are given the same."""
+    _OPTIONS.add_argument(f"--{name}", type=int, default=default, help=f"{meaning}; {default:,} if not given")
+    return int(getattr(_OPTIONS.parse_known_args()[0], name))
+
+
 def main(
     claim: str,
     contenders: list[Contender],
@@ -59,42 +83,54 @@ def main(
     target: float | None,
     prepare: Callable[[], None] = lambda: None,
     repeats: int = 5,
+    targets: Sequence[Target] = (),
 ) -> None:
     """Run all contenders in turns and report ratios to `base`; `target` is the ratio that the first contender is to keep."""
-    parser = argparse.ArgumentParser(description=claim)
+    parser = argparse.ArgumentParser(description=claim, parents=[_OPTIONS])
     parser.add_argument("--repeats", type=int, default=repeats)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     said = parser.parse_args()
     if said.one:
-        print(json.dumps({"seconds": next(one for one in contenders if one.name == said.one).work()}))
+        seconds = next(one for one in contenders if one.name == said.one).work()
+        print(json.dumps({"seconds": seconds, "peak_mib": _peak_mib()}))
         return
     DATA.mkdir(exist_ok=True)
     prepare()
     samples = {one.name: Samples() for one in contenders}
     for repeat in range(said.repeats + 1):
         for one in contenders:
+            if 0 < one.rounds <= repeat:
+                continue
             found = _once(one.name)
-            # The first round warms the page cache for everybody and is not counted.
-            if repeat:
+            # The first round warms the page cache for everybody and is not counted, but of one that is measured only then.
+            if repeat or one.rounds == 1:
                 samples[one.name].seconds.append(found["seconds"])
                 samples[one.name].cpu_seconds.append(found["cpu_seconds"])
                 samples[one.name].peak_mib.append(found["peak_mib"])
-    _report(claim, contenders, samples, base, target)
+    _report(claim, contenders, samples, base, [Target(contenders[0].name, target, base)] if target is not None else targets)
+
+
+def _peak_mib() -> float:
+    """Give the highest resident size of this process or of one that it waited for.
+
+    What `wait4` says of a process begins with the size of the one that started it, so it is asked of the process itself.
+    """
+    (own,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return max(int(own), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024 / _MEBI
 
 
 def _once(name: str) -> Mapping[str, float]:
     script = Path(sys.argv[0])
-    process = subprocess.Popen([sys.executable, str(script), "--one", name], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, str(script), *sys.argv[1:], "--one", name], stdout=subprocess.PIPE)
     assert process.stdout is not None
     printed = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{name} failed with status {status}")
-    seconds = json.loads(printed.splitlines()[-1])["seconds"]
-    return {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss * 1024 / _MEBI}
+    return {**json.loads(printed.splitlines()[-1]), "cpu_seconds": usage.ru_utime + usage.ru_stime}
 
 
-def _report(claim: str, contenders: list[Contender], samples: dict[str, Samples], base: str, target: float | None) -> None:
+def _report(claim: str, contenders: list[Contender], samples: dict[str, Samples], base: str, targets: Sequence[Target]) -> None:
     reference = samples[base].median
     print(f"\n{claim}\n")
     print(f"{'contender':<34} {'median s':>9} {'min s':>8} {'max s':>8} {'ratio':>6} {'CPU s':>7} {'peak MiB':>9}")
@@ -113,12 +149,14 @@ def _report(claim: str, contenders: list[Contender], samples: dict[str, Samples]
         }
         rows.append(row)
         print("{contender:<34} {median_s:>9} {min_s:>8} {max_s:>8} {ratio:>6} {cpu_s:>7} {peak_mib:>9}".format(**row))
-    kept = None if target is None else rows[0]["ratio"] <= target
-    if target is not None:
-        print(f"\ntarget {target}: {'kept' if kept else 'MISSED'}")
+    judged = []
+    for one in targets:
+        found = samples[one.contender].median / (samples[one.of].median if one.of else 1.0)
+        judged.append({"contender": one.contender, "of": one.of or "1 s", "target": one.most, "found": round(found, 3), "kept": found <= one.most})
+        print("{contender}: {found} of {of}, target {target}: {word}".format(**judged[-1], word="kept" if found <= one.most else "MISSED"))
     versions = {package: version(package) for one in contenders for package in one.packages}
     RESULTS.mkdir(exist_ok=True)
-    report = {"claim": claim, "base": base, "target": target, "kept": kept, "rows": rows, "versions": versions, "machine": machine()}
+    report = {"claim": claim, "base": base, "targets": judged, "rows": rows, "versions": versions, "machine": machine()}
     (RESULTS / (Path(sys.argv[0]).stem + ".json")).write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 LIMNOS = [sys.executable, "-c", "from limnos.apps.cli.main import main; main()"]
-HEAVY = {"adbc_driver_postgresql", "duckdb", "numpy", "pandas", "psycopg", "pyarrow", "pyiceberg", "rich", "sqlalchemy", "yaml"}
+HEAVY = {"duckdb", "numpy", "pandas", "psycopg", "pyarrow", "pyiceberg", "rich", "sqlalchemy", "yaml"}
 
 
 @pytest.mark.parametrize(

@@ -24,17 +24,19 @@ class Casts:
 
     @classmethod
     def of(cls, raw: pa.Schema, contract: Contract) -> Casts:
-        """Pair each column of the contract with the raw column of its name."""
-        types = {field.name: field.type for field in raw}
-        return cls(
-            contract,
-            {
-                column.name: convert(quoted(column.name), types[column.name], column.type)
-                if column.name in types
-                else Conversion("NULL", "FALSE")
-                for column in contract.columns
-            },
-        )
+        """Pair each column of the contract with the raw column of its name, or with the one it stands beside.
+
+        A column beside which another one stands holds the values that fit it, and fails for none. A refused column has a conversion
+        that fails for every value.
+        """
+        types, drifted = {field.name: field.type for field in raw}, contract.drifted
+        columns: dict[str, Conversion] = {}
+        for column in contract.columns:
+            name = drifted.beside.get(column.name, column.name)
+            one = convert(quoted(name), types[name], column.type) if name in types else Conversion("NULL", "FALSE")
+            columns[column.name] = Conversion(one.value, "FALSE") if column.name in drifted.beside.values() else one
+        columns |= {name: Conversion("NULL", f"({quoted(name)} IS NOT NULL)") for name in drifted.refused if name in types}
+        return cls(contract, columns)
 
     @property
     def select(self) -> str:

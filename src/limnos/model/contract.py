@@ -33,6 +33,7 @@ class Drift(StrEnum):
     ACCEPT = "accept"
     BLOCK = "block"
     QUARANTINE = "quarantine"
+    KEEP_BOTH = "keep_both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +130,43 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class DriftPolicy:
-    """Say what an added, dropped or retyped column does."""
+    """Say what an added, dropped, retyped or renamed column does; without a word for renaming, one column is gone and another is new.
+
+    `columns` holds the whole policy of each column that differs.
+    """
 
     add: Drift = Drift.ACCEPT
     drop: Drift = Drift.BLOCK
     type: Drift = Drift.QUARANTINE
+    rename: Drift | None = None
+    columns: Mapping[str, DriftPolicy] = field(default_factory=dict[str, "DriftPolicy"])
+
+    def on(self, column: str) -> DriftPolicy:
+        """Give the policy that holds for one column.
+
+        Examples:
+            >>> DriftPolicy(columns={"amount": DriftPolicy(type=Drift.BLOCK)}).on("amount").type.value
+            'block'
+        """
+        return self.columns.get(column, self)
+
+    @property
+    def follows_types(self) -> bool:
+        """Whether the source's types matter once a table is published."""
+        return any(policy.type in {Drift.ACCEPT, Drift.KEEP_BOTH} for policy in (self, *self.columns.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """Say how the source's columns came to differ from the table's, and are met.
+
+    `renamed` maps a published name to the one it has now, `beside` a column to the source's column whose values of another type it holds,
+    `refused` names columns of the source that are not in the table: a row with a value in one does not fit.
+    """
+
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+    beside: Mapping[str, str] = field(default_factory=dict[str, str])
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +191,7 @@ class Contract:
     owner: str = ""
     description: str = ""
     place: Place = NOWHERE
+    drifted: Drifted = Drifted()
 
     @property
     def schema(self) -> pa.Schema:
@@ -187,10 +221,12 @@ class Contract:
     @property
     def version(self) -> str:
         """Digest of columns, key, rules and partitions; 12 hexadecimal digits, equal for equal promises."""
-        said = {
+        said: dict[str, object] = {
             "columns": [[column.name, type_name(column.type), column.required] for column in self.columns],
             "key": list(self.key),
             "rules": [[rule.name, rule.version, rule.severity or self.on_fail] for rule in self.rules],
             "partitions": [str(partition) for partition in self.partitions],
         }
+        if self.drifted.beside or self.drifted.refused:
+            said["drifted"] = [dict(self.drifted.beside), list(self.drifted.refused)]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]

@@ -39,11 +39,37 @@ class WrittenFile:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveFile:
+    """Describe one data file of a published version: `gone` counts the rows of it that delete files take out.
+
+    `partition` is the same text for files of one partition.
+    """
+
+    path: str
+    rows: int
+    size_bytes: int
+    gone: int = 0
+    partition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Name what a new version has no more: whole data files by path, and single rows as a table of `file VARCHAR, row BIGINT`.
+
+    Rows are counted from 0 in their file; none of them lies in a file that goes as a whole, and none is gone already.
+    """
+
+    files: frozenset[str] = frozenset()
+    rows: pa.Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     """Say how an engine reads one version of a table: its files, and its columns by Iceberg field id.
 
     `schema` carries the field ids in Arrow metadata (`PARQUET:field_id`). `deletes` lists position-delete files; an engine that cannot
-    honour them must refuse.
+    honour them must refuse. `gone` counts the rows that they take out of each data file that they concern;
+    where there are deletes and it is empty, any file may be concerned.
     """
 
     table: TableName
@@ -51,6 +77,7 @@ class Relation:
     files: tuple[str, ...]
     rows: int
     deletes: tuple[str, ...] = ()
+    gone: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

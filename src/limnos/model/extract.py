@@ -18,7 +18,8 @@ class Extract:
     rows in the same order: no row passes through Python. `batches` is a one-pass stream in bounded memory. Exactly one of them is set.
 
     `schema` is that of the raw rows: a column whose values may not fit the contract's type comes as text, and is converted on
-    the way in. `rows` is counted by the source independently of the stream: `read` in the accounting.
+    the way in. Of `batches`, one in which all values of such a column have a type may bear them so instead. `rows` is counted by the
+    source independently of the stream: `read` in the accounting.
 
     `rejects` is an SELECT of what could not even become a row, with the columns `origin VARCHAR, raw BLOB, reason VARCHAR`; `rejected`
     says how many; they count as read.

@@ -73,6 +73,16 @@ class TableName:
             )
         return cls(namespace, name)
 
+    @staticmethod
+    def fits(namespace: str, name: str) -> bool:
+        """Tell whether these can be the parts of a table name.
+
+        Examples:
+            >>> TableName.fits("shop", "orders"), TableName.fits("shop", "Order Lines")
+            (True, False)
+        """
+        return bool(_PART.fullmatch(namespace) and _PART.fullmatch(name))
+
     @property
     def sql(self) -> str:
         """The name, quoted for SQL."""

@@ -21,7 +21,7 @@ class TableStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """Say what a run would do with one table: `action` is create, load, evolve, skip or stop, and `changes` says why.
+    """Say what a run would do with one table: `action` is create, load, merge, evolve, skip or stop, and `changes` says why.
 
     `error` is the JSON form of the error that stops it.
     """
@@ -67,6 +67,7 @@ class TableResult:
     """State what a run did with one table; `error` is the error's JSON form when it failed, `notes` are worth a line each.
 
     `unchanged` counts the rows that left the lake as it was: all of them where the source is as it was, or the table is held back.
+    `lag_s` is the age of the oldest change that was merged, from its commit at the source; null where no changes were read.
     """
 
     table: TableName
@@ -81,6 +82,7 @@ class TableResult:
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
     error: Mapping[str, object] | None = None
+    lag_s: float | None = None
 
     @property
     def closes(self) -> bool:
@@ -102,6 +104,7 @@ class TableResult:
             "verdicts": [verdict.as_json() for verdict in self.verdicts],
             "notes": list(self.notes),
             "error": self.error,
+            "lag_s": None if self.lag_s is None else round(self.lag_s, 3),
         }
 
 

@@ -137,7 +137,7 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """State one published version of a table and the run that made it; counts are null for a release or a foreign commit."""
+    """State one published version of a table and the run that made it; counts are null for a release, an upkeep or a foreign commit."""
 
     snapshot: Snapshot
     action: str

@@ -212,3 +212,19 @@ def sql_type(kind: pa.DataType) -> str:
         return f"STRUCT({members})"
     name = type_name(kind)
     return _SQL.get(name) or name.upper()
+
+
+def widens(old: pa.DataType, new: pa.DataType) -> bool:
+    """Tell whether Iceberg can read files of the old type as the new one.
+
+    Source: Apache Iceberg table specification, version 2, "Schema Evolution".
+
+    Examples:
+        >>> widens(pa.int32(), pa.int64()), widens(pa.int64(), pa.int32())
+        (True, False)
+    """
+    match type_name(old), type_name(new):
+        case ("int", "long") | ("float", "double"):
+            return True
+        case _:
+            return pa.types.is_decimal(old) and pa.types.is_decimal(new) and old.scale == new.scale and new.precision > old.precision

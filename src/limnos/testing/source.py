@@ -67,7 +67,7 @@ class SourceSuite:
         with world.source.open() as reading, world.engine.session() as session:
             for table in world.rows:
                 extract = _read(reading, table)
-                assert extract.rows == _raw(session, extract).num_rows, table
+                assert extract.rows == sum(piece.num_rows for piece in _pieces(session, extract)), table
                 rejects = session.run(f"SELECT * FROM ({extract.rejects})") if extract.rejects else None
                 assert extract.rejected == (rejects.num_rows if rejects else 0), table
                 assert rejects is None or rejects.column_names == ["origin", "raw", "reason"]
@@ -85,7 +85,8 @@ class SourceSuite:
                 schemas = [batch.schema for batch in extract.batches] if extract.batches else [session.stream(extract.scan).schema]
                 for schema in schemas:
                     assert schema.names == extract.schema.names, table
-                    assert [canonical(kind) for kind in schema.types] == [canonical(kind) for kind in extract.schema.types], table
+                    for arrived, announced in zip(schema.types, extract.schema.types, strict=True):
+                        assert canonical(arrived) == canonical(announced) or (extract.batches and pa.types.is_string(announced)), table
 
     def test_a_scan_gives_the_same_rows_in_the_same_order_each_time(self, world: World) -> None:
         with world.source.open() as reading:
@@ -93,8 +94,8 @@ class SourceSuite:
                 extract = _read(reading, table)
                 if extract.scan:
                     with world.engine.session() as one, world.engine.session() as other:
-                        assert _raw(one, extract).equals(_raw(one, extract)), table
-                        assert _raw(one, extract).equals(_raw(other, extract)), table
+                        assert one.run(extract.scan).equals(one.run(extract.scan)), table
+                        assert one.run(extract.scan).equals(other.run(extract.scan)), table
 
     def test_reads_are_independent_of_each_other(self, world: World) -> None:
         one, other = list(world.rows)[:2]
@@ -240,21 +241,25 @@ def _stream(session: Session, extract: Extract) -> Iterator[pa.RecordBatch]:
     return iter(session.stream(extract.scan)) if extract.scan else extract.batches or iter(())
 
 
-def _raw(session: Session, extract: Extract) -> pa.Table:
-    return session.run(extract.scan) if extract.scan else pa.Table.from_batches(extract.batches or iter(()), extract.schema)
+def _pieces(session: Session, extract: Extract) -> Iterator[pa.Table]:
+    if extract.scan:
+        yield session.run(extract.scan)
+    for batch in extract.batches or ():
+        yield pa.Table.from_batches([batch])
 
 
 def _arrived(world: World, reading: Reading, table: str) -> Sequence[Row]:
     """Read a table and give each value, converted to the promised type, as text."""
     contract = reading.describe(table, _target(table))
     extract = _read(reading, table, contract)
-    kinds = zip(extract.schema, contract.columns, strict=True)
-    converted = [
-        f"CAST({convert(quoted(raw.name), raw.type, column.type).value} AS VARCHAR) AS {quoted(raw.name)}" for raw, column in kinds
-    ]
+    rows: list[Row] = []
     with world.engine.session() as session:
-        raw = _raw(session, extract)
-        rows: Sequence[Row] = session.run(f"SELECT {', '.join(converted)} FROM raw", raw=raw).to_pylist()
+        for piece in _pieces(session, extract):
+            kinds = zip(piece.schema, contract.columns, strict=True)
+            converted = [
+                f"CAST({convert(quoted(raw.name), raw.type, column.type).value} AS VARCHAR) AS {quoted(raw.name)}" for raw, column in kinds
+            ]
+            rows += session.run(f"SELECT {', '.join(converted)} FROM raw", raw=piece).to_pylist()
     return rows
 
 
