@@ -81,7 +81,7 @@ def prepare(server: Postgres) -> None:
 
 CONTENDERS = [
     Contender("beside a protected load", lambda: beside("max_rows_per_s: 20000, connections: 1"), ("limnos", "psycopg")),
-    Contender("beside an adaptive load", lambda: beside("connections: 2")),
+    Contender("beside an adaptive load", lambda: beside("connections: 2, adaptive: true")),
     Contender("alone", pgbench),
 ]
 

@@ -154,6 +154,72 @@ def test_more_streams_than_connections_give_every_row_all_the_same(database: str
         assert _read(reading, "t").rows == 20000
 
 
+_SENDING = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%word%WHERE%' AND id <> connection_id()"
+
+
+def _wide(run: Run, key: str = "int", n: str = "seq") -> None:
+    """Make a table of three parts."""
+    run(f"SET sql_log_bin = 0; CREATE TABLE t (n {key} PRIMARY KEY, word varchar(5500))")
+    run(f"SET sql_log_bin = 0; INSERT INTO t SELECT {n}, repeat('x', 5500) FROM seq_1_to_18000; ANALYZE TABLE t")
+
+
+def _sending(server: MariaDB) -> int:
+    with _connect(server, "") as other, other.cursor() as cursor:
+        cursor.execute(_SENDING)
+        ((number,),) = cursor.fetchall()
+    return int(number)
+
+
+@pytest.mark.parametrize(
+    ("key", "n"), [("bigint unsigned", "18446744073709551615 - (18000 - seq) * 7"), ("smallint", "CAST(seq AS SIGNED) - 12000")]
+)
+def test_a_large_table_is_read_by_several_connections_at_once_and_each_row_arrives_once(database: str, run: Run, key: str, n: str) -> None:
+    _wide(run, key, n)
+    with _source(database, Protect(connections=2)).open() as reading:
+        run("DELETE FROM t LIMIT 100")
+        extract = _read(reading, "t")
+        stream = iter(extract.batches or ())
+        first = next(stream)
+        assert [thread.name for thread in threading.enumerate()].count("limnos-mysql") == 2
+        found = [value for batch in (first, *stream) for value in batch.column(0).to_pylist()]
+        assert extract.rows == len(found) == len(set(found)) == 18000
+
+
+def test_a_stream_that_is_given_up_ends_its_statements_and_leaves_the_snapshot_usable(
+    database: str, run: Run, mariadb_server: MariaDB
+) -> None:
+    _wide(run)
+    with _source(database, Protect(connections=2)).open() as reading:
+        run("DELETE FROM t LIMIT 100")
+        for _ in range(3):
+            stream = _read(reading, "t").batches
+            assert stream is not None
+            assert next(stream).num_rows > 0
+            stream.close()
+            assert _sending(mariadb_server) == 0
+        assert len(_values(_read(reading, "t"))) == 18000
+
+
+def test_an_error_in_one_part_ends_all_parts_and_spares_the_connections(database: str, run: Run) -> None:
+    _wide(run)
+    with _source(database, Protect(connections=2, statement_timeout_s=0.01)).open() as reading:
+        contract = _contract(reading, "t")
+        with pytest.raises(SourceRefused, match="took too long"):
+            _values(reading.read("t", contract))
+        assert reading.tables() == ("t",)
+
+
+@pytest.mark.parametrize("change", ["MODIFY n bigint", "ADD COLUMN z int, ALGORITHM=INSTANT", "ADD INDEX (word(9)), LOCK=NONE"])
+def test_a_table_that_was_read_is_not_altered_before_the_reading_ends(database: str, run: Run, change: str) -> None:
+    run("CREATE TABLE t (n int PRIMARY KEY, word varchar(9)); INSERT INTO t VALUES (1, 'x')")
+    with _source(database).open() as reading:
+        assert _values(_read(reading, "t")) == [1]
+        with pytest.raises(pymysql.OperationalError, match="Lock wait timeout"):
+            run(f"SET lock_wait_timeout = 1; ALTER TABLE t {change}")
+        assert _values(_read(reading, "t")) == [1]
+    run(f"ALTER TABLE t {change}")
+
+
 def test_the_binlog_position_is_that_of_the_rows(database: str, run: Run, mariadb_server: MariaDB) -> None:
     run("CREATE TABLE t (id int)")
     with _source(database).open() as reading:

@@ -68,14 +68,16 @@ class LogLimit(StrEnum):
 class Protect:
     """Bound what reading may cost a source; zero and empty mean no bound.
 
-    `connections` is the most streams at once; `replica` an address that is read instead while it lags at most `max_lag_s` behind.
-    `max_log_bytes` bounds the log that the source keeps back for our change stream.
+    `connections` is the most streams at once; with `adaptive` there are fewer while the source answers slowly. `replica` is an address
+    that is read instead while it lags at most `max_lag_s` behind. `max_log_bytes` bounds the log that the source keeps back for our
+    change stream.
     """
 
     max_rows_per_s: int = 0
     statement_timeout_s: float = 300.0
     lock_timeout_s: float = 10.0
     connections: int = 2
+    adaptive: bool = False
     replica: Secret | None = None
     max_lag_s: float = 30.0
     max_log_bytes: int = 0

@@ -58,6 +58,8 @@ def _protect(node: Mapped) -> Protect:
         f"{key}_s": duration_s(node.text(key)) for key in ("statement_timeout", "lock_timeout", "max_lag") if key in node.entries
     }
     said |= {key: int(node.text(key)) for key in ("max_rows_per_s", "connections") if key in node.entries}
+    if "adaptive" in node.entries:
+        said["adaptive"] = node.value("adaptive") is True
     if "replica" in node.entries:
         said["replica"] = Secret(node.text("replica"), name="replica")
     if "max_log" in node.entries:

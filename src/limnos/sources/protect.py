@@ -57,8 +57,8 @@ class Congestion:
 class Pace:
     """Slow the streams of one reading down to what is allowed, over all of them together; thread-safe.
 
-    It probes the source every second from the first stream on, until it is closed. A stream stands in `lane` while it runs and says `take`
-    before it hands a batch on.
+    Where that is wanted, it probes the source every second from the first stream on, until it is closed. A stream stands in `lane` while
+    it runs and says `take` before it hands a batch on.
     Nothing blocks for good: streams in excess of what the source bears all rest in proportion, so that no order of draining them can stall.
     """
 
@@ -71,7 +71,7 @@ class Pace:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._protect = protect
-        self._probe = probe
+        self._probe = probe if protect.adaptive else None
         self._clock = clock
         self._sleep = sleep
         self._congestion = Congestion(protect.connections)

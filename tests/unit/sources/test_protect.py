@@ -31,7 +31,7 @@ class Time:
 
 
 def paced(time: Time, probe: Callable[[], float] | None = None, **words: int) -> Pace:
-    return Pace(Protect(**words), probe, clock=time.clock, sleep=time.sleep)
+    return Pace(Protect(adaptive=True, **words), probe, clock=time.clock, sleep=time.sleep)
 
 
 @given(st.lists(st.integers(0, 5_000), min_size=1, max_size=40), st.integers(1, 10_000))
@@ -135,7 +135,7 @@ def test_the_probe_asks_before_the_first_stream_and_ends_with_the_reading() -> N
         return 0.001
 
     before = threading.active_count()
-    with closing(Pace(Protect(), probe)) as pace:
+    with closing(Pace(Protect(adaptive=True), probe)) as pace:
         assert not asked.is_set()
         with pace.lane():
             assert asked.is_set()

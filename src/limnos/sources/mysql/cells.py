@@ -121,13 +121,17 @@ def _digits(cells: Cells, ends: Places, lengths: Places) -> Words:
     longest = int(lengths.max(initial=0))
     if longest > 19:
         raise NotOfType
-    total = np.zeros(len(ends), np.uint64)
-    for at in range(0, longest, 8):
-        here = np.clip(lengths - at, 0, 8) if longest > 8 else lengths
-        keep = _KEEP[here]
-        words = cells.words[np.maximum(ends - at - 8, 0)]
-        total += _eight((words & keep) | (_ZEROS & ~keep)) * _POWERS[at]
+    if longest <= 8:
+        return _last_eight(cells, ends, _KEEP[lengths])
+    total = _last_eight(cells, ends, _KEEP[np.minimum(lengths, 8)])
+    for at in range(8, longest, 8):
+        total += _last_eight(cells, np.maximum(ends - at, 8), _KEEP[np.clip(lengths - at, 0, 8)]) * _POWERS[at]
     return total
+
+
+def _last_eight(cells: Cells, ends: Places, keep: Words | np.uint64) -> Words:
+    """Read the digits before `ends` that `keep` has bits for."""
+    return _eight(((cells.words[ends - 8] ^ _ZEROS) & keep) ^ _ZEROS)
 
 
 def _magnitudes(cells: Cells) -> tuple[Flags, Places]:
@@ -156,7 +160,7 @@ def _decimal(cells: Cells, kind: pa.DataType) -> Array:
         if (lengths < scale + 2).any() or (cells.data[ends - scale - 1] != _POINT).any():
             raise NotOfType
         values = _digits(cells, ends - scale - 1, lengths - scale - 1) * _POWERS[scale]
-        values += _digits(cells, ends, np.full(len(ends), scale))
+        values += _last_eight(cells, ends, _KEEP[scale]) if scale <= 8 else _digits(cells, ends, np.full(len(ends), scale))
     else:
         values = _digits(cells, ends, lengths)
     pair = np.zeros((len(values), 2), np.uint64)

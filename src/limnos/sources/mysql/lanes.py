@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import IO, Any
+from queue import Full, Queue
+from typing import IO, Any, cast
 
 import pyarrow as pa
 
-from limnos.errors import SourceRefused
+from limnos.errors import LimnosError, SourceRefused
 from limnos.sources.mysql.address import Address, Connection, ask
 from limnos.sources.mysql.cells import batch
 from limnos.sources.mysql.columns import SourceColumn
 from limnos.sources.mysql.driver import pymysql
 from limnos.sources.mysql.snapshot import Snapshot, joined
-from limnos.sources.mysql.wire import Rows
+from limnos.sources.mysql.wire import Block, Rows
 from limnos.sources.protect import Pace
+
+_WAIT_S = 0.1
+_BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Describe the rows of a SELECT: the schema that is announced, and what the catalog says of each column."""
+    """Describe the rows of SELECTs: the schema that is announced, and what the catalog says of each column."""
 
-    sql: str
+    selects: Sequence[str]
     schema: pa.Schema
     columns: Sequence[SourceColumn]
 
@@ -39,60 +46,71 @@ class Lanes:
         self.log: Mapping[str, object] | None = snapshot.log
         self.pace = pace
 
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run one statement at the point in time of the snapshot."""
-        connection = self.take()
+    def ask(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements at the point in time of the snapshot, at once where connections are idle; gives the rows of all, in order."""
+        connections = self.take(len(statements))
         try:
-            return ask(connection, sql)
+            if len(connections) < len(statements):
+                return [row for statement in statements for row in ask(connections[0], statement)]
+            with ThreadPoolExecutor(len(statements)) as pool:
+                return [row for rows in pool.map(ask, connections, statements) for row in rows]
         finally:
-            self._idle.append(connection)
+            self._idle += connections
 
-    def take(self) -> Connection:
-        """Give a connection that nobody reads from."""
+    def take(self, wanted: int = 1) -> list[Connection]:
+        """Give at least one and at most `wanted` connections that nobody reads from."""
         if not self._idle:
             if more := joined(self._address, self.log):
-                return more
+                return [more]
+            if not self._busy:
+                raise pymysql.OperationalError(2013, "The connections that saw this point in time are lost")
             self._busy[0].spool()
-        return self._idle.pop()
+        taken, self._idle = self._idle[:wanted], self._idle[wanted:]
+        return taken
 
     def started(self, stream: Stream) -> None:
         """Remember who reads."""
         self._busy.append(stream)
 
-    def ended(self, stream: Stream, connection: Connection) -> None:
-        """Take a connection back; a result that is not drained makes it useless."""
+    def ended(self, stream: Stream, connections: Sequence[Connection]) -> None:
+        """Take connections back."""
         self._busy.remove(stream)
-        self._idle.append(connection)
+        self._idle += connections
 
     def close(self) -> None:
-        """Close all connections, also those in use."""
-        for connection in [*self._idle, *(stream.connection for stream in self._busy if stream.connection)]:
+        """End all streams, and close all connections."""
+        for stream in list(self._busy):
+            stream.close()
+        for connection in self._idle:
             with suppress(pymysql.MySQLError, OSError):
                 connection.close()
 
 
 class Stream:
-    """Give the rows of one SELECT, batch by batch; it begins with the first one."""
+    """Give the rows of a result, batch by batch and in no order; it begins with the first one.
+
+    Each of its connections takes the next SELECT that nobody reads, on a thread of its own.
+    """
 
     def __init__(self, lanes: Lanes, address: Address, table: str, result: Result) -> None:
         self._lanes, self._address, self._table, self._result = lanes, address, table, result
-        self.connection: Connection | None = None
-        self._live: Iterator[pa.RecordBatch] | None = None
+        self._kinds = tuple(column.type for column in result.columns)
+        self._selects = iter(result.selects)
+        self._turn = threading.Lock()
+        self._stopped = threading.Event()
+        self._reading: set[Connection] = set()
+        self._live = self._gathered()
         self._kept: Iterator[pa.RecordBatch] = iter(())
-        self._drained = True
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Give the batches; the whole stream can be read once."""
-        with self._address.refusals(self._table):
-            self.connection = self._lanes.take()
-            self._lanes.started(self)
-            self._live = self._paced(self.connection)
-        while (rows := self._next()) is not None:
-            yield rows
-        yield from self._kept
+        with closing(self):
+            while (rows := self._next()) is not None:
+                yield rows
+            yield from self._kept
 
     def spool(self) -> None:
-        """Write what is still to come to disk, and give the connection back."""
+        """Write what is still to come to disk, and give the connections back."""
         file = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as its reader
         lengths: list[int] = []
         while (rows := self._next()) is not None:
@@ -103,48 +121,106 @@ class Stream:
             lengths.append(file.tell() - start)
         self._kept = _spooled(file, lengths)
 
+    def close(self) -> None:
+        """End the statements that still run; their connections can be used again."""
+        self._live.close()
+
     def _next(self) -> pa.RecordBatch | None:
-        if self._live is None:
-            return None
-        rows: pa.RecordBatch | None = None
+        with self._address.refusals(self._table):
+            return next(self._live, None)
+
+    def _gathered(self) -> Generator[pa.RecordBatch]:
+        connections = self._lanes.take(min(self._lanes.pace.lanes, len(self._result.selects)))
+        self._lanes.started(self)
+        ready: Queue[pa.RecordBatch | BaseException | None] = Queue(_BATCHES_AHEAD * len(connections))
+        threads = [threading.Thread(target=self._lane, args=(each, ready), name="limnos-mysql", daemon=True) for each in connections]
         try:
-            with self._address.refusals(self._table):
-                rows = next(self._live, None)
+            for thread in threads:
+                thread.start()
+            running = len(threads)
+            while running:
+                got = ready.get()
+                if isinstance(got, BaseException):
+                    raise got
+                if got is None:
+                    running -= 1
+                else:
+                    yield got
         finally:
-            if rows is None:
-                self._end()
-        return rows
+            self._stop(threads)
+            self._lanes.ended(self, [each for each in connections if each.open])
 
-    def _end(self) -> None:
-        self._live = None
-        if self.connection is not None:
-            if not self._drained:
-                self.connection.close()
-            self._lanes.ended(self, self.connection)
-            self.connection = None
+    def _stop(self, threads: Sequence[threading.Thread]) -> None:
+        with self._turn:
+            self._stopped.set()
+            stopped = list(self._reading)
+            if stopped:
+                self._kill(stopped)
+        for thread in threads:
+            thread.join()
+        for connection in stopped:
+            # A statement that had ended by itself leaves the word to end to the next one.
+            with suppress(pymysql.MySQLError):
+                ask(connection, "DO 0")
 
-    def _paced(self, connection: Connection) -> Iterator[pa.RecordBatch]:
-        with self._lanes.pace.lane():
-            for rows in self._batches(connection):
-                self._lanes.pace.take(rows.num_rows)
-                yield rows
+    def _kill(self, connections: Sequence[Connection]) -> None:
+        try:
+            with closing(self._address.connect()) as killer, self._address.refusals():
+                for connection in connections:
+                    ask(killer, f"KILL QUERY {cast('Any', connection).thread_id()}")
+        except LimnosError:
+            for connection in connections:
+                cast("Any", connection)._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 nothing else wakes who waits for it
 
-    def _batches(self, connection: Connection) -> Iterator[pa.RecordBatch]:
-        rows = Rows(connection, self._result.sql)
-        kinds = tuple(column.type for column in self._result.columns)
-        self._drained = False
-        for block in rows:
-            try:
-                yield batch(block, self._result.schema, kinds)
-            except pa.ArrowInvalid as error:
-                raise SourceRefused(
-                    f'The server of "{self._address.name}" sent a value that is not one of its type',
-                    subject=f"{self._address.name}.{self._table}",
-                    seen=self._address.clean(str(error)),
-                    expected="text in UTF-8, numbers and days as the type of the column has them",
-                    hint="read it through a view that casts the column: CAST(column AS BINARY)",
-                ) from None
-        self._drained = rows.drained
+    def _lane(self, connection: Connection, ready: Queue[pa.RecordBatch | BaseException | None]) -> None:
+        end: BaseException | None = None
+        try:
+            with self._lanes.pace.lane():
+                while select := self._select(connection):
+                    self._read(connection, select, ready)
+        except BaseException as error:  # noqa: BLE001 it is raised where the batches are taken
+            end = error
+        self._hand(ready, end)
+
+    def _select(self, connection: Connection) -> str | None:
+        with self._turn:
+            select = None if self._stopped.is_set() else next(self._selects, None)
+            if select:
+                self._reading.add(connection)
+            return select
+
+    def _read(self, connection: Connection, select: str, ready: Queue[pa.RecordBatch | BaseException | None]) -> None:
+        rows: Rows | None = None
+        try:
+            rows = Rows(connection, select)
+            for block in rows:
+                if not self._stopped.is_set():
+                    made = self._batch(block)
+                    self._lanes.pace.take(made.num_rows)
+                    self._hand(ready, made)
+        finally:
+            with self._turn:
+                self._reading.discard(connection)
+            if rows is not None and not rows.drained:
+                connection.close()
+
+    def _hand(self, ready: Queue[pa.RecordBatch | BaseException | None], made: pa.RecordBatch | BaseException | None) -> None:
+        while not self._stopped.is_set():
+            with suppress(Full):
+                ready.put(made, timeout=_WAIT_S)
+                return
+
+    def _batch(self, block: Block) -> pa.RecordBatch:
+        try:
+            return batch(block, self._result.schema, self._kinds)
+        except pa.ArrowInvalid as error:
+            raise SourceRefused(
+                f'The server of "{self._address.name}" sent a value that is not one of its type',
+                subject=f"{self._address.name}.{self._table}",
+                seen=self._address.clean(str(error)),
+                expected="text in UTF-8, numbers and days as the type of the column has them",
+                hint="read it through a view that casts the column: CAST(column AS BINARY)",
+            ) from None
 
 
 def _spooled(file: IO[bytes], lengths: Sequence[int]) -> Iterator[pa.RecordBatch]:

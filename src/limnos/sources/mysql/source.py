@@ -25,6 +25,7 @@ from limnos.sources.mysql.address import Address, Connection, ask, is_mariadb
 from limnos.sources.mysql.binlog import ChangeStream
 from limnos.sources.mysql.columns import SourceColumn
 from limnos.sources.mysql.lanes import Lanes, Result, Stream
+from limnos.sources.mysql.parts import Parts, parts
 from limnos.sources.mysql.refusals import changed
 from limnos.sources.mysql.snapshot import take
 from limnos.sources.protect import Pace
@@ -143,10 +144,14 @@ class MysqlReading:
             self._sums[table] = self._sum(table)
         source = f"{self._sql(table)} {where}"
         with self.address.refusals(table):
-            ((rows,),) = self._lanes.ask(f"SELECT count(*) FROM {source}")
+            whole = Parts() if where or not found.engine else parts(self._connection, self._lanes.ask, self.address.database, table)
+            counted = self._lanes.ask(*(f"SELECT count(*) FROM {source}{half}" for half in whole.halves))
         schema = pa.schema([pa.field(column.name, column.announced) for column in columns])
         select = f"SELECT {', '.join(column.carrier for column in columns)} FROM {source}"
-        return Extract(schema, int(rows), position, batches=self._batches(table, Result(select, schema, columns)))
+        rows = sum(int(number) for (number,) in counted)
+        return Extract(
+            schema, rows, position, batches=self._batches(table, Result([f"{select}{part}" for part in whole.ranges], schema, columns))
+        )
 
     def _batches(self, table: str, result: Result) -> Iterator[pa.RecordBatch]:
         yield from Stream(self._lanes, self.address, table, result)

@@ -86,9 +86,9 @@ class Rows:
         end = 0
         while True:
             end = _walk(view, end, filled, starts)
-            if starts and _last(view, starts[-1]):
+            if starts and _ends(view, starts[-1]):
                 self.drained = True
-                starts.pop()
+                _raise_error(view, starts.pop())
                 break
             if filled == len(view):
                 break
@@ -118,11 +118,16 @@ def _walk(view: memoryview, at: int, filled: int, starts: list[int]) -> int:
     return first
 
 
-def _last(view: memoryview, start: int) -> bool:
+def _ends(view: memoryview, start: int) -> bool:
+    """Whether a packet is no row, but what comes after the last one, or an error."""
     length = _LENGTH.unpack_from(view, start)[0] & _WHOLE
-    if length and view[start + _HEADER] == _ERROR:
+    return bool(length) and (view[start + _HEADER] == _ERROR or (length < 9 and view[start + _HEADER] == _EIGHT))
+
+
+def _raise_error(view: memoryview, start: int) -> None:
+    length = _LENGTH.unpack_from(view, start)[0] & _WHOLE
+    if view[start + _HEADER] == _ERROR:
         pymysql.err.raise_mysql_exception(bytes(view[start + _HEADER : start + _HEADER + length]))
-    return length < 9 and length > 0 and view[start + _HEADER] == _EIGHT
 
 
 def _blocks(data: NDArray[np.uint8], starts: list[int]) -> Iterator[Block]:

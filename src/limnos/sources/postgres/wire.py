@@ -9,6 +9,7 @@ Source: PostgreSQL documentation, "Message Formats" and "COPY", "Binary Format".
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 from collections.abc import Generator, Iterator
@@ -23,10 +24,13 @@ from numpy.typing import NDArray
 from psycopg import errors, pq
 
 _MESSAGE, _HEAD = Struct(">ci"), Struct(">Bi")
-_LENGTH = Struct(">i")
+_LENGTH, _FORMAT = Struct(">i"), Struct(">bh")
 _ROW, _READY, _ERROR = ord("d"), ord("Z"), ord("E")
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+# Where "H" says how many columns there are.
+_COLUMNS = slice(6, 8)
 _BUFFER_BYTES = 2 * 1024 * 1024
+_WALKS, _FEW_WALKS, _STRIDE_BYTES = 320, 8, 4096
 # A value is taken out together with the bytes behind it.
 PADDING_BYTES = 128
 
@@ -59,6 +63,7 @@ class Wire:
         self._line: _Line = _Socket(self._socket) if _plain(connection) else _Driver(connection)
         self._buffer = bytearray(_BUFFER_BYTES + PADDING_BYTES)
         self._filled = 0
+        self._row: re.Pattern[bytes] | None = None
 
     def stop(self) -> None:
         """Cut the connection, from any thread: who waits for rows gets an error."""
@@ -76,6 +81,7 @@ class Wire:
         Raises:
             psycopg.Error: If the server refuses, or is gone.
         """
+        self._row = None
         self._line.ask(f"COPY ({select}) TO STDOUT (FORMAT binary)")
         ready = False
         while not ready:
@@ -103,34 +109,83 @@ class Wire:
 
     def _messages(self) -> tuple[NDArray[np.int64], int, bool]:
         """Tell the messages apart: the starts of the rows, where the first incomplete message begins, and whether the answer is over."""
-        starts: list[int] = []
-        buffer, filled, at = self._buffer, self._filled, 0
-        unpack, add = _HEAD.unpack_from, starts.append
-        while at + _HEAD.size <= filled:
-            kind, length = unpack(buffer, at)
-            end = at + 1 + length
-            if end > filled:
-                break
-            if kind == _ROW:
-                add(at + 5)
-            elif kind == _ERROR:
-                raise _refusal(bytes(buffer[at + 5 : end]))
-            elif kind == _READY:
-                return _rows(buffer, starts), end, True
-            at = end
-        return _rows(buffer, starts), at, False
+        if self._buffer.startswith(b"H"):
+            self._row = row_of(bytes(self._buffer[_COLUMNS]))
+        places, at = walk(self._buffer, self._filled, self._row)
+        kinds = np.frombuffer(self._buffer, np.uint8)[places]
+        ready = False
+        for place in places[kinds != _ROW].tolist():
+            kind, length = _HEAD.unpack_from(self._buffer, place)
+            if kind == _ERROR:
+                raise _refusal(bytes(self._buffer[place + _HEAD.size : place + 1 + length]))
+            ready = kind == _READY
+        return _rows(self._buffer, places[kinds == _ROW] + _HEAD.size), at, ready
 
 
-def _rows(buffer: bytearray, starts: list[int]) -> NDArray[np.int64]:
-    """Leave out the header, which stands before the first row, and the trailer."""
-    if starts and buffer.startswith(_SIGNATURE, starts[0]):
+def row_of(columns: bytes) -> re.Pattern[bytes]:
+    """Say how a message with a row of so many columns, written as it is sent, most likely begins."""
+    return re.compile(rb"d\0[\0-\x3f]..%b" % re.escape(columns), re.DOTALL)
+
+
+def walk(buffer: bytearray, filled: int, row: re.Pattern[bytes] | None) -> tuple[NDArray[np.int64], int]:
+    """Give the places of the complete messages, and of the first incomplete one.
+
+    A message tells where the next one begins, and nothing else does. So many walks go on at once, each from a place that looks like a row;
+    what counts is where the first one came, and the next one as long as each came to the very place where the next had begun.
+    """
+    stride = max(filled // _WALKS, _STRIDE_BYTES)
+    found = [row.search(buffer, place, filled) for place in range(stride, filled, stride)] if row else []
+    begins = np.unique(np.array([0, *(match.start() for match in found if match)], np.int64))
+    if len(begins) < _FEW_WALKS:
+        return _one_by_one(buffer, filled, 0)
+    limits = np.append(begins[1:], filled)
+    steps = _steps(buffer, begins, limits)
+    ends = steps[-1]
+    arrived = ends[:-1] == limits[:-1]
+    proven = len(begins) if arrived.all() else int(np.argmin(arrived)) + 1
+    walks = np.stack(steps, 1)[:proven]
+    rest, end = _one_by_one(buffer, filled, int(ends[proven - 1]))
+    return np.concatenate([walks[walks < ends[:proven, np.newaxis]], rest]), end
+
+
+def _steps(buffer: bytearray, begins: NDArray[np.int64], limits: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Give where all walks stand after each step; one stays where its message is none, or would go beyond its limit."""
+    lengths: NDArray[np.int32] = np.ndarray((len(buffer) - _HEAD.size + 1,), ">i4", buffer, 1, (1,))
+    steps = [begins]
+    while True:
+        at = steps[-1]
+        length = lengths[at]
+        after = at + 1 + length
+        moving = (length >= _LENGTH.size) & (after <= limits)
+        if not moving.any():
+            return steps
+        steps.append(np.where(moving, after, at))
+
+
+def _one_by_one(buffer: bytearray, filled: int, at: int) -> tuple[NDArray[np.int64], int]:
+    places: list[int] = []
+    while at + _HEAD.size <= filled:
+        end = at + 1 + _LENGTH.unpack_from(buffer, at + 1)[0]
+        if end > filled:
+            break
+        places.append(at)
+        at = end
+    return np.array(places, np.int64), at
+
+
+def _rows(buffer: bytearray, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Leave out the header, which stands before the first row, and the trailer; give where the values begin."""
+    if len(starts) and buffer.startswith(_SIGNATURE, int(starts[0])):
         (extension,) = _LENGTH.unpack_from(buffer, starts[0] + len(_SIGNATURE) + 4)
         (length,) = _LENGTH.unpack_from(buffer, starts[0] - 4)
         header = len(_SIGNATURE) + 8 + extension
-        starts = [starts[0] + header, *starts[1:]] if length - 4 > header else starts[1:]
-    if starts and buffer.startswith(b"\xff\xff", starts[-1]):
+        if length - 4 > header:
+            starts[0] += header
+        else:
+            starts = starts[1:]
+    if len(starts) and buffer.startswith(b"\xff\xff", int(starts[-1])):
         starts = starts[:-1]
-    return np.array(starts, np.int64) + 2
+    return starts + 2
 
 
 def _refusal(fields: bytes) -> psycopg.Error:
@@ -198,6 +253,8 @@ class _Driver:
         result = connection.get_result()
         if result is not None and result.status != pq.ExecStatus.COPY_OUT:
             raise errors.error_from_result(result)
+        if result is not None:
+            yield _MESSAGE.pack(b"H", 7) + _FORMAT.pack(1, result.nfields)
         while True:
             size, row = connection.get_copy_data(1)
             if size > 0:

@@ -181,7 +181,7 @@ def _slot_finding(connection: psycopg.Connection[Any], config: SourceConfig, sub
         return Finding(subject, ok=False, detail="the server has thrown its log away", hint="limnos run (reads the tables anew)")
     if limit and kept > limit:
         hint = f"limnos run, or give the log up: SELECT pg_drop_replication_slot({literal(slot)});"
-        return Finding(subject, ok=False, detail=f"keeps back {kept:,} bytes of log, more than {limit:,} (max_log_bytes)", hint=hint)
+        return Finding(subject, ok=False, detail=f"keeps back {kept:,} bytes of log, more than {limit:,} (max_log)", hint=hint)
     bound = "without bound (max_slot_wal_keep_size = -1)" if keep == "-1" else f"at most {keep}"
     return Finding(subject, ok=True, detail=f"keeps back {kept:,} bytes of log; {bound}")
 
