@@ -55,7 +55,7 @@ def words(value: object) -> str:
 def described(name: str, member: object, callee: object) -> str:
     signature = ""
     if callable(callee):
-        signature = re.sub(r"<(\w+\.\w+): '\w+'>", r"\1", str(inspect.signature(callee))).replace("'", "")
+        signature = re.sub(r"<(?:function )?(\w+(?:\.\w+)?)(?:: '\w+'| at 0x\w+)>", r"\1", str(inspect.signature(callee))).replace("'", "")
         signature = signature.replace("(self, ", "(").replace("(self)", "()")
     assert words(member), f"{name} has no docstring"
     return f"### `{name}{signature}`\n\n{words(member)}\n"

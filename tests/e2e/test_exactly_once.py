@@ -24,8 +24,8 @@ from limnos import Lake
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS = 12
-MARIADB_ROUNDS = 12
+ROUNDS = 200
+MARIADB_ROUNDS = 200
 LIMNOS_RUNS = """
 import os, sys
 import pyarrow.compute, pyarrow.ipc, pyarrow.parquet

@@ -180,7 +180,9 @@ def test_damage_in_the_lake_is_told_from_a_change_at_the_source(lake: Lake, run:
 
 def test_a_run_compares_what_it_is_about_to_publish_with_the_source_it_read(lake: Lake, run: Run, tmp_path: Path) -> None:
     project = tmp_path / "limnos.yml"
-    words = "tables: {orders: {mode: incremental, cursor: id}}}\nverify:\n  shop.orders: {against: source, content: all, every: run}\ntables:"
+    words = (
+        "tables: {orders: {mode: incremental, cursor: id}}}\nverify:\n  shop.orders: {against: source, content: all, every: run}\ntables:"
+    )
     project.write_text(project.read_text().replace("}\ntables:", f", {words}"))
     assert Lake(tmp_path).run().exit_code() == 0
     run("UPDATE orders SET note = 'unseen' WHERE id = 7; INSERT INTO orders VALUES (5001, 'new', 1, '2026-01-01', now(), 1, NULL)")

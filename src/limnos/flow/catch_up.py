@@ -15,7 +15,7 @@ from limnos.flow.merge import Merged, Merging
 from limnos.flow.quarantine import open_rows
 from limnos.flow.resolve import Settled
 from limnos.model.changes import ENVELOPE, OPERATION, SEQUENCE, Operation, Window
-from limnos.model.contract import Contract
+from limnos.model.contract import Column, Contract
 from limnos.model.conversion import convert
 from limnos.model.data import Relation
 from limnos.model.extract import Extract
@@ -23,6 +23,7 @@ from limnos.model.names import literal, quoted
 from limnos.model.position import Position
 from limnos.model.project import Deletes, Mode
 from limnos.model.run import TableResult, TableStatus
+from limnos.model.types import canonical, sql_type
 from limnos.ports import Session
 
 CURSOR, COLUMN = "cursor", "column"
@@ -33,12 +34,14 @@ def catch_up(loading: Loading, settled: Settled) -> Load | str:
     mode, mark = loading.candidate.table.mode, loading.mark
     if mode is Mode.FULL or mark is None or mark.position is None or loading.table not in loading.versions.published:
         return ""
+    if not loading.same_mode():
+        return "it was read another way before"
     if not loading.same_contract(loading.bookkeeping.kept_in(settled.contract)):
         return "its contract changed"
     if mode is Mode.CDC:
         return _follow(loading, settled)
-    if mark.position.kind != CURSOR or mark.position.value.get(COLUMN) != loading.candidate.table.cursor:
-        return "it was read another way before"
+    if mark.position.value.get(COLUMN) != loading.candidate.table.cursor:
+        return "its cursor is another column now"
     return _increment(loading, settled, mark.position)
 
 
@@ -57,7 +60,9 @@ def _follow(loading: Loading, settled: Settled) -> Load | str:
             raw = pa.schema([field for field in reader.schema if field.name not in ENVELOPE.names])
             if set(raw.names) != set(settled.contract.names) or (gathering is not None and raw != gathering.raw):
                 return "its columns changed"
-            gathering = gathering or _gathering(loading, session, settled.contract, raw, feed.identity)
+            gathering = gathering or _gathering(
+                loading, session, settled.contract, raw, _identity(settled.contract, loading, feed.identity)
+            )
             gathering.add(reader)
         assert gathering is not None  # noqa: S101 rows lie in segments
         ignored = _ignore_deletes(session) if loading.candidate.table.deletes is Deletes.IGNORE else 0
@@ -68,6 +73,27 @@ def _follow(loading: Loading, settled: Settled) -> Load | str:
         done = Merging(loading, session, Merged(gathering, gathered, settled, position)).done()
     lag_s = (datetime.now(UTC) - feed.oldest).total_seconds() if feed.oldest else None
     return replace(done, result=replace(done.result, lag_s=lag_s))
+
+
+def demand_key(loading: Loading, contract: Contract) -> None:
+    """Stop where deleted or replaced rows are to be kept of a table whose rows nothing tells apart.
+
+    Raises:
+        Unsupported: If there is no key.
+    """
+    if loading.bookkeeping.names and not contract.key:
+        raise Unsupported(
+            f"{loading.table} cannot keep deleted or replaced rows without a key",
+            subject=str(loading.table),
+            seen="no key",
+            expected="a key that tells rows apart",
+            hint=f"write `key:` under tables: {loading.table}: in limnos.yml",
+        )
+
+
+def _identity(contract: Contract, loading: Loading, told: tuple[str, ...]) -> tuple[str, ...]:
+    """Choose what tells rows apart: the source's word, or the key where rows are kept that the source has no more."""
+    return contract.key if loading.bookkeeping.names else told
 
 
 def _unchanged(loading: Loading, position: Position) -> Load:
@@ -87,13 +113,21 @@ def _ignore_deletes(session: Session) -> int:
 
 def _gathering(loading: Loading, session: Session, contract: Contract, raw: pa.Schema, identity: tuple[str, ...]) -> Gathering:
     """Start gathering for a table; a position in the published rows stands for each of them."""
-    snapshot = loading.versions.published.get(loading.table)
+    snapshot = loading.base
     kept = loading.bookkeeping.kept_in(contract)
     relation = loading.parts.catalog.relation(snapshot) if snapshot else Relation(loading.table, kept.schema, (), 0)
-    live = f"({session.relation(relation, positions=True)})"
-    if renamed := ", ".join(f"{quoted(old)} AS {quoted(new)}" for old, new in contract.drifted.renamed.items()):
-        live = f"(SELECT * RENAME ({renamed}) FROM {live})"
+    published = {contract.drifted.renamed.get(field.name, field.name): field for field in relation.schema}
+    columns = ", ".join(f"{_as_promised(column, published.get(column.name))} AS {quoted(column.name)}" for column in kept.columns)
+    live = f"(SELECT {columns}, _file, _row FROM ({session.relation(relation, positions=True)}))"
     return Gathering(session, raw, kept, identity, loading.bookkeeping, live)
+
+
+def _as_promised(column: Column, published: pa.Field[pa.DataType] | None) -> str:
+    """Write the published value of a column; a column that is new has none, and a type that cannot be widened is refused when staged."""
+    if published is None:
+        return f"NULL::{sql_type(column.type)}"
+    value = quoted(published.name)
+    return value if canonical(published.type) == column.type else f"TRY_CAST({value} AS {sql_type(column.type)})"
 
 
 def above(loading: Loading, settled: Settled, window: Window) -> Extract:
@@ -127,13 +161,13 @@ def _increment(loading: Loading, settled: Settled, last: Position) -> Load | str
         gathered = gathering.gathered()
         stay = session.run(
             f"SELECT count(*) FROM {gathering.live} AS live ANTI JOIN {OLD} AS old USING (_file, _row) "
-            f"WHERE live.{quoted(column.name)} < {bound}"
+            f"WHERE live.{quoted(column.name)} < {bound} AND {loading.bookkeeping.current}"
         )
         missing = int(str(extract.position.value["below"])) - int(stay.column(0)[0].as_py()) - _waiting_below(loading, column.name, bound)
         if missing > 0:
-            return f"{missing:,} rows came below the cursor, after their time"
+            return f"below the cursor there are {missing:,} more rows than were read"
         if missing < 0:
-            note = f"{-missing:,} published rows are no longer at the source; mode incremental does not see deletes"
+            note = f"of the published rows {-missing:,} no longer at the source; mode incremental does not see deletes"
             settled = replace(settled, notes=(*settled.notes, note))
         return Merging(loading, session, Merged(gathering, gathered, settled, extract.position, window=again)).done()
 
@@ -159,20 +193,8 @@ def _add(gathering: Gathering, session: Session, extract: Extract, operation: Op
 
 
 def snapshot_merge(loading: Loading, settled: Settled, extract: Extract) -> Load:
-    """Merge all rows of a source into a table that keeps more than the source has: what did not come is deleted, what is as it was stays.
-
-    Raises:
-        Unsupported: If the table has no key.
-    """
+    """Merge all rows of a source into a table that keeps more than it: what did not come is deleted, what is as it was stays."""
     contract = settled.contract
-    if not contract.key:
-        raise Unsupported(
-            f"{loading.table} cannot keep the history of its rows without a key",
-            subject=str(loading.table),
-            seen="no key",
-            expected="a key that tells rows apart",
-            hint=f"write `key:` under tables: {loading.table}: in limnos.yml",
-        )
     with loading.parts.engine.session() as session:
         gathering = _gathering(loading, session, contract, extract.schema, contract.key)
         gathering.compare = gathering.absent = True

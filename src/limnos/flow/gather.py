@@ -77,7 +77,7 @@ class Gathering:
     @property
     def keyed(self) -> bool:
         """Whether a key tells rows apart, and not all of their columns together."""
-        return bool(self.identity) and set(self.identity) != set(self.raw.names)
+        return bool(self.identity) and (bool(self.bookkeeping.names) or set(self.identity) != set(self.raw.names))
 
     def gathered(self) -> Gathered:
         """Settle what is new and what is old."""
@@ -171,6 +171,7 @@ class Gathering:
             f"now() AS {COMMITTED_AT}, {keys}, {typed} FROM {self.live} AS live ANTI JOIN {LAST} AS last ON {same} "
             f"WHERE {self.bookkeeping.current}"
         )
+        self._beside = self._count(LAST, f"{SEQUENCE} > {first}")
         values = names(self.contract.names, "live")
         self.session.run(
             f"INSERT INTO {OLD} BY NAME SELECT live._file, live._row, last.{SEQUENCE}, {values} FROM {self.live} AS live "
@@ -269,8 +270,6 @@ class Gathering:
 
     def _keyless(self, *, truncated: bool) -> int:
         """Settle a table whose rows are told apart by nothing: what counts is how often each equal row came and went."""
-        if self.bookkeeping.names:
-            raise AssertionError("a table without a key keeps no history")
         casts = self._casts
         typed = ", ".join(
             f"CAST({casts.columns[name].value} AS {sql_type(self.contract.column(name).type)}) AS _k{at}"

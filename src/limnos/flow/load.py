@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from limnos.errors import LimnosError
 from limnos.flow import land as landing
 from limnos.flow import set_aside
-from limnos.flow.catch_up import above, catch_up, snapshot_merge
+from limnos.flow.catch_up import above, catch_up, demand_key, snapshot_merge
 from limnos.flow.feed import Feeds
 from limnos.flow.loading import Load, Loading, Versions
 from limnos.flow.parts import Parts
@@ -72,13 +72,14 @@ def preview(loading: Loading) -> Preview:
     build_all(contract)
     position = loading.fingerprint()
     unchanged = position is not None and _Full(loading).unchanged(position, contract)
-    merges = loading.candidate.table.mode is not Mode.FULL and loading.same_contract(contract)
+    merges = loading.candidate.table.mode is not Mode.FULL and loading.same_mode() and loading.same_contract(contract)
     return Preview(contract, settled.notes, unchanged, merges)
 
 
 def _done(loading: Loading) -> Load:
     loading.step("table.open")
     settled = loading.settled()
+    demand_key(loading, settled.contract)
     caught_up = catch_up(loading, settled)
     if isinstance(caught_up, Load):
         return caught_up
@@ -102,7 +103,9 @@ class _Full:
         settled = loading.met(settled, extract)
         if self.why:
             settled = replace(settled, notes=(*settled.notes, f"read in full: {self.why}"))
-        if loading.bookkeeping.history or (loading.bookkeeping.names and loading.table in loading.versions.published):
+        if loading.base is None and loading.table in loading.versions.published:
+            settled = replace(settled, notes=(*settled.notes, "begun anew: what is kept of its rows is declared otherwise"))
+        if loading.bookkeeping.history or (loading.bookkeeping.names and loading.base is not None):
             return snapshot_merge(loading, settled, replace(extract, position=position or extract.position))
         contract = loading.bookkeeping.kept_in(settled.contract)
         layout = loading.parts.catalog.layout(contract, loading.run_id, replace=True)

@@ -144,7 +144,16 @@ class Loading:
         if snapshot is None:
             return None
         schema = self.parts.catalog.relation(snapshot).schema
-        return pa.schema([field for field in schema if field.name not in self.bookkeeping.names])
+        return pa.schema([field for field in schema if field.name not in (*self.bookkeeping.names, *self._kept_before)])
+
+    @property
+    def _kept_before(self) -> tuple[str, ...]:
+        return tuple(json.loads(self.mark.basis).get("kept", ())) if self.mark is not None else ()
+
+    @property
+    def base(self) -> Snapshot | None:
+        """The published version to merge into; None where there is none, or other columns were kept beside its rows than are now."""
+        return self.versions.published.get(self.table) if self._kept_before == self.bookkeeping.names else None
 
     def fingerprint(self) -> Position | None:
         """Fingerprint the table at its source; None where the source cannot."""
@@ -159,7 +168,14 @@ class Loading:
         """Say all that a load depends on beside the source: the contract, and the versions of the tables it refers to."""
         parents = {parent: self.versions.snapshot(parent) for parent in references(contract)}
         ids = {str(parent): snapshot.snapshot_id if snapshot else None for parent, snapshot in parents.items()}
-        return json.dumps({"contract": contract.version, "parents": ids}, sort_keys=True)
+        mode = self.candidate.table.mode
+        said = {"contract": contract.version, "parents": ids} | ({"mode": mode} if mode is not Mode.FULL else {})
+        said |= {"kept": list(self.bookkeeping.names)} if self.bookkeeping.names else {}
+        return json.dumps(said, sort_keys=True)
+
+    def same_mode(self) -> bool:
+        """Whether the published rows were read the way that is declared now."""
+        return self.mark is not None and json.loads(self.mark.basis).get("mode", Mode.FULL) == self.candidate.table.mode
 
     def same_contract(self, contract: Contract) -> bool:
         """Whether the published rows were judged by this very contract."""
@@ -182,7 +198,7 @@ class Loading:
             AccountingBroken: If a row is missing or counted twice.
         """
         written, kept = sum(file.rows for file in files) + beside, sum(file.rows for file in entries)
-        if result.closes and written == result.written and kept == result.quarantined:
+        if result.closes and result.unchanged >= 0 and written == result.written and kept == result.quarantined:
             return
         raise AccountingBroken(
             f"The rows of {self.table} do not add up",

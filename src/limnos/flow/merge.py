@@ -80,7 +80,7 @@ class Merging:
 
     @property
     def _base(self) -> Snapshot | None:
-        return self.loading.versions.published.get(self.loading.table)
+        return self.loading.base
 
     def done(self) -> Load:
         """Land, judge, set aside and stage; nothing is staged where nothing changed."""
@@ -88,7 +88,7 @@ class Merging:
         replaces = self._base is None or (gathered.truncated and not self.merged.gathering.bookkeeping.names)
         layout = self.loading.parts.catalog.layout(contract, self.loading.run_id, replace=replaces)
         self.loading.step("table.write", f"{gathered.new:,} rows")
-        files = self.session.write(f"SELECT {names(contract.names)} FROM {TYPED} WHERE NOT _misfit", layout)
+        files = self._write(f"SELECT {names(contract.names)} FROM {TYPED} WHERE NOT _misfit", layout)
         landed = sum(file.rows for file in files)
         self.loading.step("table.landed", f"{landed:,} rows")
         relation = Relation(self.loading.table, contract.schema, tuple(file.path for file in files), landed)
@@ -113,10 +113,14 @@ class Merging:
         clean = self._without_bad(files, relation, layout) if bad else tuple(files)
         return self._staged(result, clean, entries, _Way(layout, replaces, neighbours))
 
+    def _write(self, select: str, layout: Layout) -> tuple[WrittenFile, ...]:
+        """Write rows; for none at all the engine would leave a file that nothing refers to."""
+        return self.session.write(select, layout) if self._count(f"({select} LIMIT 1)") else ()
+
     def _remarks(self, neighbours: int) -> tuple[str, ...]:
         if not neighbours:
             return ()
-        return (f"{neighbours:,} published rows are no longer unique beside what came, and went to quarantine as well",)
+        return (f"no longer unique beside what came: {neighbours:,} of the published rows, which went to quarantine as well",)
 
     def _judged(self, files: Sequence[WrittenFile], landed: Relation, *, replaces: bool) -> tuple[tuple[Verdict, ...], str]:
         """Judge the rows that came, and beside them the published rows that they may clash with; gives verdicts and the relation judged."""
@@ -129,6 +133,7 @@ class Merging:
             landed.rows + (self._count(_KEPT) if neighbours else 0),
             datetime.now(UTC),
             self.loading.parents(session, contract),
+            "" if replaces else self._staying(),
         )
         found = auditing.audit(session, [rule for rule in rules if rule.shape is not RuleShape.TABLE], subject, files)
         casts = Casts.of(pa.schema([*self.merged.gathering.raw, *self.merged.gathering.bookkeeping.fields]), contract)
@@ -151,6 +156,10 @@ class Merging:
         subject = Subject(f"(SELECT {columns}, _file, _row FROM {came}{stay})", rows + there, datetime.now(UTC))
         return auditing.audit(self.session, rules, subject, (), bad_table="limnos_bad_whole").verdicts
 
+    def _staying(self) -> str:
+        """Write the relation of the published rows that stay."""
+        return f"(SELECT * FROM {self.merged.gathering.live} ANTI JOIN {OLD} USING (_file, _row))"
+
     def _neighbours(self, rules: Sequence[Rule], came: str) -> str:
         """Keep the published rows that share a value which is to be unique with a row that came; what the source itself promises, holds."""
         promised = {rule.name for rule in self.merged.settled.source_rules}
@@ -164,7 +173,7 @@ class Merging:
         ]
         if not asked:
             return ""
-        live = f"(SELECT * FROM {gathering.live} ANTI JOIN {OLD} USING (_file, _row))"
+        live = self._staying()
         parts = [f"SELECT live.* FROM {live} AS live SEMI JOIN {came} AS came ON {_equal(columns)}" for columns in asked]
         self.session.run(f"CREATE OR REPLACE TEMP TABLE {_KEPT} AS {' UNION '.join(parts)}")
         return _KEPT
@@ -201,7 +210,7 @@ class Merging:
     def _without_bad(self, files: Sequence[WrittenFile], relation: Relation, layout: Layout) -> tuple[WrittenFile, ...]:
         rows = self.session.relation(relation, positions=True)
         contract = self._contract
-        clean = self.session.write(
+        clean = self._write(
             f"SELECT {names(contract.names)} FROM ({rows}) AS kept ANTI JOIN {set_aside.BAD} AS bad USING (_file, _row)",
             layout,
         )
@@ -220,7 +229,7 @@ class Merging:
         if not (files or entries or replaces or gone):
             base = self._base
             return Load(
-                replace(result, status=TableStatus.UNCHANGED, snapshot_id=base.snapshot_id if base else None),
+                replace(result, status=TableStatus.UNCHANGED, snapshot_id=base.snapshot_id if base else None, score=mark.score),
                 mark=mark,
                 superseded=superseded,
             )
@@ -280,7 +289,7 @@ class Merging:
         contract = self._contract
         whole = pa.table({"file": pa.array(sorted(paths), pa.string())})
         self.session.run("CREATE OR REPLACE TEMP TABLE limnos_whole AS SELECT * FROM whole", whole=whole)
-        files = self.session.write(
+        files = self._write(
             f"SELECT {names(contract.names)} FROM {self.merged.gathering.live} AS live SEMI JOIN limnos_whole ON live._file = file "
             f"ANTI JOIN {OLD} AS old ON live._file = old._file AND live._row = old._row",
             layout,
@@ -299,7 +308,7 @@ class Merging:
             loading.basis(merged.gathering.contract),
             result.read,
             max(open_before - superseded, 0) + result.quarantined + neighbours,
-            result.score,
+            before.score if result.score is None and before is not None else result.score,
             merged.settled.source_rules,
         )
 

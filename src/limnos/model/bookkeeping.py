@@ -12,6 +12,7 @@ from limnos.model.project import Deletes, Mode, SourceTable, TableConfig
 
 DELETED_AT = "_deleted_at"
 VALID_FROM, VALID_TO = "valid_from", "valid_to"
+KEPT_NAMES = (DELETED_AT, VALID_FROM, VALID_TO)
 _INSTANT = pa.timestamp("us", tz="UTC")
 
 

@@ -14,13 +14,15 @@ from limnos.model.names import TableName
 class Subject:
     """Give a set rule what it judges: `relation` is an SQL relation with the contract's columns and `_file VARCHAR, _row BIGINT`.
 
-    `parents` maps a referenced table to an SQL relation of its version in this run; `rows` and `now` (UTC) serve table rules.
+    `parents` maps a referenced table to an SQL relation of its version in this run; `rows` and `now` (UTC) serve table rules. `beside`
+    is an SQL relation of rows of the same table that are not judged again, and to which the judged ones may refer.
     """
 
     relation: str
     rows: int
     now: datetime
     parents: Mapping[TableName, str] = field(default_factory=dict[TableName, str])
+    beside: str = ""
 
 
 class RuleShape(StrEnum):

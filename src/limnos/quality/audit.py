@@ -170,7 +170,10 @@ class _Work:
     def _among_remaining(self, index: int) -> Subject:
         rule = self.rules[index]
         assert isinstance(rule, ForeignKey)  # noqa: S101 only these come here
-        return replace(self.subject, parents={**self.subject.parents, rule.references: self._remaining()})
+        stay = self._remaining()
+        if self.subject.beside:
+            stay = f"(SELECT * FROM {stay} UNION ALL BY NAME SELECT * FROM {self.subject.beside})"
+        return replace(self.subject, parents={**self.subject.parents, rule.references: stay})
 
     def _marked(self) -> str:
         return f"(SELECT DISTINCT _file, _row FROM {_MARKS})"

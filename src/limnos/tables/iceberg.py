@@ -16,7 +16,7 @@ from pyiceberg.io.pyarrow import compute_statistics_plan, data_file_statistics_f
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import CommitTableResponse, StaticTable, Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import TableRequirement, TableUpdate
+from pyiceberg.table.update import RemoveSnapshotsUpdate, TableRequirement, TableUpdate
 from sqlalchemy.engine import Engine
 
 from limnos.errors import Unsupported
@@ -33,6 +33,7 @@ from limnos.tables.versions import CATALOG, Pointer, conflict
 
 RUN_PROPERTY = "limnos.run-id"
 _FOOTER_THREADS = 4
+_SNAPSHOTS_LISTED = 100
 
 
 class _StagingCatalog(SqlCatalog):
@@ -213,6 +214,7 @@ class Iceberg:
         )
         try:
             change.commit()
+            _forget(transaction)
             transaction.commit_transaction()
         except CommitFailedException as error:
             raise conflict(contract.table, str(error)) from error
@@ -258,6 +260,23 @@ class Iceberg:
 
         with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
             return list(pool.map(describe, files))
+
+
+def _forget(transaction: Transaction) -> None:
+    """Leave old snapshots out of the metadata, which every commit writes anew; each version keeps a metadata file of its own.
+
+    Snapshots that a branch or tag names stay.
+    """
+    metadata = transaction.table_metadata
+    if len(metadata.snapshots) <= 2 * _SNAPSHOTS_LISTED:
+        return
+    named = {reference.snapshot_id for reference in metadata.refs.values()}
+    oldest = sorted(metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)[:-_SNAPSHOTS_LISTED]
+    gone = [snapshot.snapshot_id for snapshot in oldest if snapshot.snapshot_id not in named]
+    if gone:
+        update = RemoveSnapshotsUpdate.model_validate({"snapshot-ids": gone})
+        # There is no public way to do it inside a transaction.
+        transaction._apply((update,))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _taken(catalog: _StagingCatalog) -> tuple[Pointer, TableMetadata]:

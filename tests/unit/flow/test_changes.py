@@ -286,3 +286,32 @@ def test_a_table_without_a_key_counts_equal_rows(tmp_path: Path) -> None:
     script.delete((None, None, None, None))
     run(lake)
     assert published(lake, ALL) == sorted([A, B, B, C], key=repr)
+
+
+def test_a_row_may_refer_to_a_published_row_of_its_own_table(tmp_path: Path, script: Script) -> None:
+    lake = lake_of(tmp_path, script, promises="checks: [foreign_key: {column: at, references: s.rows.id}]")
+    run(lake)
+    script.insert((4, "d", "4.00", 2), (5, "e", "5.00", 4), (6, "f", "6.00", 99))
+    result = run(lake)
+    assert (result.read, result.written, result.quarantined) == (3, 2, 1)
+    assert [row[0] for row in published(lake)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("words", [("mode: cdc, deletes: soft", ""), ("mode: cdc", "history: scd2"), ("mode: full", "history: scd2")])
+def test_rows_that_nothing_tells_apart_cannot_be_kept(tmp_path: Path, words: tuple[str, str]) -> None:
+    lake = lake_of(tmp_path, Script(keyed=False), table=words[0], promises=words[1])
+    (result,) = lake.run().tables
+    assert result.error is not None
+    assert result.error["error"] == "unsupported"
+    assert "key" in str(result.error["hint"])
+
+
+def test_history_of_a_table_whose_key_is_all_its_columns(tmp_path: Path) -> None:
+    script = Script(keyed=False)
+    script.insert(A, B)
+    lake = lake_of(tmp_path, script, table="mode: cdc, key: [id, name, amount, at]", promises="history: scd2")
+    run(lake)
+    script.delete(A)
+    script.insert(C)
+    run(lake)
+    assert published(lake, "id, valid_to IS NULL") == [(1, False), (2, True), (3, True)]

@@ -72,7 +72,7 @@ def test_a_late_row_within_the_lookback_is_merged(tmp_path: Path, script: Script
 def test_a_row_that_came_after_its_time_has_the_table_read_in_full(lake: Lake, script: Script) -> None:
     script.insert((4, "late", "4.00", 5))
     result = run(lake)
-    assert any("came below the cursor" in note for note in result.notes)
+    assert any("below the cursor" in note for note in result.notes)
     assert len(published(lake)) == 4
     assert run(lake).read == 2
 
@@ -140,3 +140,13 @@ def test_a_bad_row_without_a_key_waits_once_however_often_it_is_read(tmp_path: P
 def test_the_plan_says_that_changes_are_merged(lake: Lake) -> None:
     (planned,) = lake.plan().tables
     assert planned.action == "merge"
+
+
+def test_a_late_row_is_found_beside_the_history_of_others(tmp_path: Path, script: Script) -> None:
+    lake = lake_of(tmp_path, script, table=INCREMENTAL, promises="history: scd2")
+    run(lake)
+    script.update(A, (1, "a", "1.00", 30))
+    assert run(lake).notes == ()
+    script.insert((4, "late", "4.00", 5))
+    run(lake)
+    assert (4, "late", "4.00", 5) in published(lake, ALL)

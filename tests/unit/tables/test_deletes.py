@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyiceberg.table import StaticTable
 from tests.conformance.test_catalog import world_of
 
 from limnos.model.contract import Column, Contract, Partition
@@ -112,3 +113,15 @@ def test_any_sequence_of_changes_leaves_what_a_set_would(
             assert {row["id"] for row in world.rows(snapshot)} == there
             assert snapshot.rows == len(there)
         assert {row["id"] for row in world.scanned(contract)} == there
+
+
+def test_the_metadata_lists_only_the_newest_versions_and_the_others_stay_readable(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limnos.tables.iceberg._SNAPSHOTS_LISTED", 2)
+    for at in range(7):
+        world.load(FISH, fish(at), f"run-{at}", keep=True)
+    versions = world.catalog.history(FISH.table)
+    assert [version.rows for version in versions] == [1, 2, 3, 4, 5, 6, 7]
+    assert [len(world.catalog.relation(version).files) for version in versions] == [1, 2, 3, 4, 5, 6, 7]
+    listed = StaticTable.from_metadata(versions[-1].metadata_location).metadata.snapshots
+    assert 2 <= len(listed) <= 4
+    assert sorted(row["id"] for row in world.rows(versions[-1])) == list(range(7))
