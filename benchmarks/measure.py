@@ -72,7 +72,7 @@ _OPTIONS = argparse.ArgumentParser(add_help=False)
 def option(name: str, default: int, meaning: str) -> int:
     """Declare a whole number that a script may be given as `--name`, and give its value; the processes of contenders are given the same."""
     _OPTIONS.add_argument(f"--{name}", type=int, default=default, help=f"{meaning}; {default:,} if not given")
-    return int(getattr(_OPTIONS.parse_known_args()[0], name))
+    return int(getattr(_OPTIONS.parse_known_args()[0], name.replace("-", "_")))
 
 
 def main(
@@ -92,7 +92,7 @@ def main(
     said = parser.parse_args()
     if said.one:
         seconds = next(one for one in contenders if one.name == said.one).work()
-        print(json.dumps({"seconds": seconds, "peak_mib": _peak_mib()}))
+        print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}))
         return
     DATA.mkdir(exist_ok=True)
     prepare()
@@ -110,7 +110,7 @@ def main(
     _report(claim, contenders, samples, base, [Target(contenders[0].name, target, base)] if target is not None else targets)
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """Give the highest resident size of this process or of one that it waited for.
 
     What `wait4` says of a process begins with the size of the one that started it, so it is asked of the process itself.
@@ -133,7 +133,7 @@ def _once(name: str) -> Mapping[str, float]:
 def _report(claim: str, contenders: list[Contender], samples: dict[str, Samples], base: str, targets: Sequence[Target]) -> None:
     reference = samples[base].median
     print(f"\n{claim}\n")
-    print(f"{'contender':<34} {'median s':>9} {'min s':>8} {'max s':>8} {'ratio':>6} {'CPU s':>7} {'peak MiB':>9}")
+    print(f"{'contender':<46} {'median s':>9} {'min s':>8} {'max s':>8} {'ratio':>6} {'CPU s':>7} {'peak MiB':>9}")
     rows = []
     for one in contenders:
         found = samples[one.name]
@@ -148,15 +148,17 @@ def _report(claim: str, contenders: list[Contender], samples: dict[str, Samples]
             "repeats": len(found.seconds),
         }
         rows.append(row)
-        print("{contender:<34} {median_s:>9} {min_s:>8} {max_s:>8} {ratio:>6} {cpu_s:>7} {peak_mib:>9}".format(**row))
+        print("{contender:<46} {median_s:>9} {min_s:>8} {max_s:>8} {ratio:>6} {cpu_s:>7} {peak_mib:>9}".format(**row))
     judged = []
     for one in targets:
         found = samples[one.contender].median / (samples[one.of].median if one.of else 1.0)
-        judged.append({"contender": one.contender, "of": one.of or "1 s", "target": one.most, "found": round(found, 3), "kept": found <= one.most})
-        print("{contender}: {found} of {of}, target {target}: {word}".format(**judged[-1], word="kept" if found <= one.most else "MISSED"))
+        kept = found <= one.most
+        judged.append({"contender": one.contender, "of": one.of or "1 s", "target": one.most, "found": round(found, 3), "kept": kept})
+        print(f"{one.contender}: {found:.3g} of {one.of or '1 s'}, target {one.most:.3g}: {'kept' if kept else 'MISSED'}")
     versions = {package: version(package) for one in contenders for package in one.packages}
     RESULTS.mkdir(exist_ok=True)
-    report = {"claim": claim, "base": base, "targets": judged, "rows": rows, "versions": versions, "machine": machine()}
+    options = vars(_OPTIONS.parse_known_args()[0])
+    report = {"claim": claim, "options": options, "base": base, "targets": judged, "rows": rows, "versions": versions, "machine": machine()}
     (RESULTS / (Path(sys.argv[0]).stem + ".json")).write_text(json.dumps(report, indent=2) + "\n")
 
 
