@@ -27,7 +27,7 @@ from urllib.parse import unquote, urlsplit
 import again
 import psycopg
 import pymysql
-from measure import DATA, HERE, RESULTS, machine, option, peak_mib
+from measure import DATA, HERE, RESULTS, machine, only_options, option, peak_mib
 
 from limnos import Lake
 from limnos.errors import WorldError
@@ -198,4 +198,5 @@ if __name__ == "__main__":
     elif "--write" in sys.argv:
         write(sys.argv[-1])
     else:
+        only_options(str(__doc__).splitlines()[0])
         main()

@@ -75,6 +75,11 @@ def option(name: str, default: int, meaning: str) -> int:
     return int(getattr(_OPTIONS.parse_known_args()[0], name.replace("-", "_")))
 
 
+def only_options(claim: str) -> None:
+    """End with help if that was asked for, or if more was given than the declared options; for a script that does not call `main`."""
+    argparse.ArgumentParser(description=claim, parents=[_OPTIONS]).parse_args()
+
+
 def main(
     claim: str,
     contenders: list[Contender],

@@ -62,7 +62,9 @@ def run(lake: Lake) -> None:
 def as_is(lake: Lake, script: Script, where: str = "TRUE") -> None:
     rows = lake.query(f'SELECT id, name, amount::VARCHAR, "at" FROM s.rows WHERE {where}').rows()
     assert Counter(tuple(row.values()) for row in rows) == good(script.rows)
-    waiting = [entry.row for entry in lake.quarantine.entries("s.rows", limit=100) if entry.row]
+    entries = [entry.row for entry in lake.quarantine.entries("s.rows", limit=100) if entry.row]
+    # A bad row that came and went between two runs waits as one that is deleted.
+    waiting = [row for row in entries if row.get("_deleted_at") is None]
     bad = Counter((str(row[0]), row[1], row[2]) for row in script.rows if row[2] in {"x", "-1.00"})
     assert Counter((row["id"], row["name"], row["amount"]) for row in waiting) == bad
 

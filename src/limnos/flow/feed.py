@@ -35,7 +35,7 @@ class Feed:
     def readers(self) -> Iterator[pa.RecordBatchReader]:
         """Open the segments in order; within one all rows have one shape."""
         for path in self.segments:
-            with pa.memory_map(str(path)) as file:
+            with pa.OSFile(str(path), "rb") as file:
                 yield pa.ipc.open_stream(file)
 
 

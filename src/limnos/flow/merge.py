@@ -318,7 +318,9 @@ class Merging:
         if self.merged.whole or loading.mark is None or not loading.mark.quarantined:
             return ()
         waiting = open_rows(loading.parts, loading.table, self._contract)
-        if self.merged.window:
+        if self.merged.gathered.truncated:
+            source = "waiting"
+        elif self.merged.window:
             source = f"waiting WHERE {self.merged.window}"
         elif gathering.keyed:
             same = " AND ".join(f"waiting.{quoted(name)} = last._k{at}" for at, name in enumerate(gathering.identity))

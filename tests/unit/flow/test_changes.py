@@ -315,3 +315,12 @@ def test_history_of_a_table_whose_key_is_all_its_columns(tmp_path: Path) -> None
     script.insert(C)
     run(lake)
     assert published(lake, "id, valid_to IS NULL") == [(1, False), (2, True), (3, True)]
+
+
+def test_a_truncation_supersedes_what_waited(lake: Lake, script: Script) -> None:
+    script.insert((7, "g", "-7.00", 7))
+    run(lake)
+    script.truncate()
+    script.insert((8, "h", "-8.00", 8))
+    run(lake)
+    assert [entry.row["id"] for entry in lake.quarantine.entries("s.rows") if entry.row] == ["8"]

@@ -84,14 +84,15 @@ def _locked(connections: Sequence[Connection]) -> Snapshot | None:
         raise
     try:
         _begin(others)
-        log = _status(keeper)
+        log = log_end(keeper)
     finally:
         ask(keeper, "UNLOCK TABLES")
     keeper.close()
     return Snapshot(others, log) if others else None
 
 
-def _status(connection: Connection) -> Mapping[str, object] | None:
+def log_end(connection: Connection) -> Mapping[str, object] | None:
+    """Say where the binary log ends now: `file`, `pos` and `gtid`; None where the server does not say."""
     for statement in ("SHOW MASTER STATUS", "SHOW BINARY LOG STATUS"):
         try:
             rows = ask(connection, statement)

@@ -14,10 +14,12 @@ from limnos.model.position import Position
 from limnos.sources.mysql.address import Address, Connection, ask, is_mariadb
 from limnos.sources.mysql.binlog import place
 from limnos.sources.mysql.binlog.dump import LogDamaged, LogGone, dump
+from limnos.sources.mysql.binlog.events import Event, Kind, rotation
 from limnos.sources.mysql.binlog.follow import STATEMENTS, Followed, Follower, statement_of
 from limnos.sources.mysql.binlog.shape import Cascade, cascades, shape
 from limnos.sources.mysql.binlog.statements import effect
 from limnos.sources.mysql.refusals import changed
+from limnos.sources.mysql.snapshot import log_end
 
 _BEGINS_4 = 4
 _TRANSACTIONAL = frozenset({"innodb", "rocksdb"})
@@ -96,11 +98,24 @@ class ChangeStream:
             return
         try:
             with closing(dump(self._address.connect, self._file, self._offset)) as log:
-                for found in (effect(statement_of(event), self._database, tables) for event in log if event.kind in STATEMENTS):
+                for found in (effect(statement_of(event), self._database, tables) for event in self._until_now(log)):
                     if found.reshaped and found.verb.split()[0] in _RESHAPING:
                         raise changed(self._address.name, found.reshaped[0], found.verb)
         except (LogGone, LogDamaged) as error:
             raise changed(self._address.name, tables[0], "a log that ends before the snapshot") from error
+
+    def _until_now(self, log: Iterator[Event]) -> Iterator[Event]:
+        """Give the statements up to where the log ends now, for under constant writes its end runs ahead of a reader."""
+        end = log_end(self._connection)
+        bound = place.at(str(end["file"]), int(str(end["pos"]))) if end else None
+        base = place.at(self._file, 0)
+        for event in log:
+            if event.kind == Kind.ROTATE:
+                base = place.at(rotation(event.body), 0)
+            elif event.kind in STATEMENTS:
+                yield event
+            if bound is not None and base + event.end >= bound:
+                return
 
     def _read(self, tables: list[Followed], file: str, offset: int, gtid: str | None) -> Iterator[Changes]:
         target = place.at(self._file, self._offset)
