@@ -78,6 +78,9 @@ class DuckSession:
             self._reach(layout.directory)
             self._reach(sql)
             rows = self._connection.execute(_copy(sql, layout)).fetchall()
+            for path in (str(row[0]) for row in rows if not row[1] and "://" not in str(row[0])):
+                # Of no rows the engine makes a file all the same, which no version would ever name.
+                Path(path).unlink(missing_ok=True)
         return tuple(_written(row) for row in rows if row[1])
 
     @contextmanager
