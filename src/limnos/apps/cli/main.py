@@ -18,7 +18,7 @@ from limnos.errors import LimnosError, ProjectMissing, RequestError, UnknownName
 
 # Name -> (module, what it does): `limnos --help` reads only this, so that no verb's imports slow it down.
 VERBS = {
-    "init": ("setup", "Lay down a new project: empty, an example, or drafted from a database."),
+    "init": ("setup", "Lay down a project: empty, an example, or from a database."),
     "plan": ("run", "Show what a run would do, and change nothing."),
     "run": ("run", "Load, judge and publish tables."),
     "check": ("run", "Judge the published tables by today's rules."),
