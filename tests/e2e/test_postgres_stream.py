@@ -456,7 +456,7 @@ def test_a_slot_that_keeps_too_much_is_reported_and_given_up_where_that_is_wante
     copy.config = replace(copy.config, protect=Protect(max_log_bytes=1))
     (finding,) = [one for one in copy.source.findings() if ", slot " in one.subject]
     assert not finding.ok
-    assert "max_log_bytes" in finding.detail
+    assert "max_log" in finding.detail
     assert len(copy.sync()) == 1
     copy.run("INSERT INTO t VALUES (2)")
     copy.config = replace(copy.config, protect=Protect(max_log_bytes=1, on_log_limit=LogLimit.DROP))
