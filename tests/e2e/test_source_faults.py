@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ import services
 from tests.e2e.proxy import Proxy, proxy
 
 from limnos import Lake
+from limnos.errors import SourceUnreachable
+from limnos.model.digest import Ask, Question
+from limnos.model.names import TableName
 from limnos.model.run import RunResult, TableResult, TableStatus
 
 pytestmark = pytest.mark.e2e
@@ -117,6 +120,30 @@ def test_a_connection_that_is_cut_while_rows_are_read(shop: Shop) -> None:
     assert lake.history() == ()
     assert one(lake.run()).read == ROWS
     shop.equal(lake)
+
+
+def test_a_connection_that_is_gone_is_an_error_of_ours_whatever_is_asked_next(shop: Shop) -> None:
+    lake = shop.lake()
+    assert one(lake.run()).error is None
+    with lake._parts.source("shop").open() as reading:
+        contract = reading.describe("orders", TableName("shop", "orders"))
+        where = reading.cut("orders")
+    shop.execute("DELETE FROM orders WHERE id = 1")
+    counts = Question(Ask.BUCKETS, ("id",), ("note",), 4, by_value=True)
+    asked: dict[str, Callable[[Any], object]] = {
+        "describe": lambda reading: reading.describe("orders", contract.table),
+        "read": lambda reading: list(reading.read("orders", contract).batches),
+        "cut": lambda reading: reading.cut("orders"),
+        "changes": lambda reading: list(reading.changes({"orders": where})),
+        "comparable": lambda reading: reading.comparable("orders"),
+        "digest": lambda reading: list(reading.digest("orders", counts)),
+        "findings": lambda reading: list(reading.findings("shop")),
+    }
+    for name, ask in asked.items():
+        with lake._parts.source("shop").open() as reading:
+            shop.proxy.cut()
+            with pytest.raises(SourceUnreachable):
+                pytest.fail(f"{name} gave {ask(reading)}")
 
 
 def test_a_connection_that_is_cut_while_changes_are_read(shop: Shop) -> None:

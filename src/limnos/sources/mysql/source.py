@@ -119,6 +119,10 @@ class MysqlReading:
 
     def findings(self, name: str) -> Iterator[Finding]:
         """Say which server answers, whether its clock agrees with ours, and which tables may be read and how surely."""
+        with self.address.refusals():
+            yield from self._findings(name)
+
+    def _findings(self, name: str) -> Iterator[Finding]:
         ((version, now, read_only),) = ask(self._connection, "SELECT version(), unix_timestamp(now(6)), @@global.read_only")
         product = "MariaDB" if is_mariadb(self._connection) else "MySQL"
         detail = f"{product} {version} at {self.address.shown}, {len(self._tables)} tables, opened read-only"
@@ -134,8 +138,7 @@ class MysqlReading:
             detail = f"engine {self._tables[table].engine} has no snapshots: read as it is, refused if it changes meanwhile"
             yield Finding(f"{name}, table {table}", ok=True, detail=detail)
         if any(table.mode is Mode.CDC for table in self._config.tables):
-            with self.address.refusals():
-                yield from binlog.findings(self.address, self._connection, name, self._config.known)
+            yield from binlog.findings(self.address, self._connection, name, self._config.known)
 
     def _extract(self, table: str, where: str, position: Position | None) -> Extract:
         found = self._known(table)
@@ -192,8 +195,9 @@ class MysqlSource:
         probe = health.Probe(address)
         with closing(address.connect()) as connection, closing(probe), closing(Pace(self._config.protect, probe)) as pace:
             lanes = Lanes(address, take(address, max(1, self._config.protect.connections)), pace)
-            with closing(lanes), address.refusals():
-                reading = MysqlReading(connection, lanes, address, self._config)
+            with closing(lanes):
+                with address.refusals():
+                    reading = MysqlReading(connection, lanes, address, self._config)
                 yield reading
 
     def prepare(self) -> None:

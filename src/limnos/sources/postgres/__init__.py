@@ -135,7 +135,8 @@ class PostgresReading:
 
     @cached_property
     def _stream(self) -> ChangeStream:
-        return ChangeStream(self._connection, self._address, self._config, tuple(_settings(self._config)))
+        with self._address.refusals():
+            return ChangeStream(self._connection, self._address, self._config, tuple(_settings(self._config)))
 
     def comparable(self, table: str) -> Comparable:
         """Say in which form each column is written for a comparison."""
@@ -150,6 +151,10 @@ class PostgresReading:
 
     def findings(self, name: str) -> Iterator[Finding]:
         """Say which server answers, whether its clock agrees with ours, and which tables may be read."""
+        with self._address.refusals():
+            yield from self._findings(name)
+
+    def _findings(self, name: str) -> Iterator[Finding]:
         ((version, server_time),) = catalog.ask(
             self._connection, "SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp())::float8"
         )
