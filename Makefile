@@ -14,7 +14,7 @@ demo: .venv/.demo
 
 test: check docs
 	$(BIN)/python tests/e2e/services.py --install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 check: .venv/.test
 	$(BIN)/ruff check .
