@@ -20,7 +20,7 @@ from limnos.model.position import Position
 from limnos.model.project import Capability, Mode, Option, SourceConfig
 from limnos.model.run import Finding
 from limnos.ports import Engine
-from limnos.sources.mysql import binlog, catalog, cursor, digest, health
+from limnos.sources.mysql import binlog, catalog, cursor, digest, health, native
 from limnos.sources.mysql.address import Address, Connection, ask, is_mariadb
 from limnos.sources.mysql.binlog import ChangeStream
 from limnos.sources.mysql.columns import SourceColumn
@@ -123,6 +123,7 @@ class MysqlReading:
         product = "MariaDB" if is_mariadb(self._connection) else "MySQL"
         detail = f"{product} {version} at {self.address.shown}, {len(self._tables)} tables, opened read-only"
         yield Finding(name, ok=True, detail=detail + (", a read-only server" if read_only in {1, "1", "ON"} else ""))
+        yield Finding(name, ok=True, detail=native.compiled().shown)
         skew_s = abs(float(now) - time.time())
         if skew_s > _CLOCK_SKEW_S:
             yield Finding(name, ok=False, detail=f"its clock differs by {skew_s:.0f} s from ours", hint="synchronise both clocks (NTP)")
