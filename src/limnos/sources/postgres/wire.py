@@ -8,13 +8,13 @@ Source: PostgreSQL documentation, "Message Formats" and "COPY", "Binary Format".
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import select
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Protocol
 
@@ -22,6 +22,10 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 from psycopg import errors, pq
+
+from limnos.sources.postgres import native
+from limnos.sources.postgres.cells import Rows
+from limnos.sources.postgres.refusals import garbled
 
 _MESSAGE, _HEAD = Struct(">ci"), Struct(">Bi")
 _LENGTH, _FORMAT = Struct(">i"), Struct(">bh")
@@ -35,14 +39,6 @@ _WALKS, _FEW_WALKS, _STRIDE_BYTES = 320, 8, 4096
 PADDING_BYTES = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Point at rows in a buffer: `starts` are the places of their values; both hold only until the next rows are asked for."""
-
-    buffer: NDArray[np.uint8]
-    starts: NDArray[np.int64]
-
-
 class _Line(Protocol):
     def ask(self, sql: str) -> None: ...
 
@@ -54,9 +50,11 @@ class Wire:
 
     Args:
         connection: In a transaction, with nothing under way.
+        library: Compiled code that tells the messages apart, if there is some.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], library: ctypes.CDLL | None = None) -> None:
+        self._library = library
         # The driver's own must not be collected while its socket is in use.
         self._connection = connection
         self._socket = socket.socket(fileno=os.dup(connection.pgconn.socket))
@@ -76,7 +74,7 @@ class Wire:
         self._connection.close()
 
     def copy(self, select: str) -> Generator[Rows]:
-        """Give the rows of a SELECT, in binary; the last value of a row ends where the next message begins.
+        """Give the rows of a SELECT, in binary.
 
         Raises:
             psycopg.Error: If the server refuses, or is gone.
@@ -86,9 +84,9 @@ class Wire:
         ready = False
         while not ready:
             self._receive()
-            starts, at, ready = self._messages()
-            if len(starts):
-                yield Rows(np.frombuffer(self._buffer, np.uint8), starts)
+            rows, at, ready = self._messages()
+            if len(rows.starts):
+                yield rows
             rest = self._filled - at
             self._buffer[:rest] = self._buffer[at : self._filled]
             self._filled = rest
@@ -107,11 +105,14 @@ class Wire:
             if self._buffer.startswith(b"Z\0\0\0\5", self._filled - 6):
                 return
 
-    def _messages(self) -> tuple[NDArray[np.int64], int, bool]:
-        """Tell the messages apart: the starts of the rows, where the first incomplete message begins, and whether the answer is over."""
+    def _messages(self) -> tuple[Rows, int, bool]:
+        """Tell the messages apart: the rows, where the first incomplete message begins, and whether the answer is over."""
         if self._buffer.startswith(b"H"):
             self._row = row_of(bytes(self._buffer[_COLUMNS]))
-        places, at = walk(self._buffer, self._filled, self._row)
+        if self._library:
+            places, at = native.messages(self._library, self._buffer, self._filled)
+        else:
+            places, at = walk(self._buffer, self._filled, self._row)
         kinds = np.frombuffer(self._buffer, np.uint8)[places]
         ready = False
         for place in places[kinds != _ROW].tolist():
@@ -119,7 +120,8 @@ class Wire:
             if kind == _ERROR:
                 raise _refusal(bytes(self._buffer[place + _HEAD.size : place + 1 + length]))
             ready = kind == _READY
-        return _rows(self._buffer, places[kinds == _ROW] + _HEAD.size), at, ready
+        rows = kinds == _ROW
+        return _rows(self._buffer, places[rows] + _HEAD.size, np.append(places[1:], at)[rows]), at, ready
 
 
 def row_of(columns: bytes) -> re.Pattern[bytes]:
@@ -165,7 +167,10 @@ def _steps(buffer: bytearray, begins: NDArray[np.int64], limits: NDArray[np.int6
 def _one_by_one(buffer: bytearray, filled: int, at: int) -> tuple[NDArray[np.int64], int]:
     places: list[int] = []
     while at + _HEAD.size <= filled:
-        end = at + 1 + _LENGTH.unpack_from(buffer, at + 1)[0]
+        (length,) = _LENGTH.unpack_from(buffer, at + 1)
+        if length < _LENGTH.size:
+            raise garbled()
+        end = at + 1 + length
         if end > filled:
             break
         places.append(at)
@@ -173,19 +178,21 @@ def _one_by_one(buffer: bytearray, filled: int, at: int) -> tuple[NDArray[np.int
     return np.array(places, np.int64), at
 
 
-def _rows(buffer: bytearray, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Leave out the header, which stands before the first row, and the trailer; give where the values begin."""
+def _rows(buffer: bytearray, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Rows:
+    """Leave out the header, which stands before the first row, and the trailer."""
     if len(starts) and buffer.startswith(_SIGNATURE, int(starts[0])):
         (extension,) = _LENGTH.unpack_from(buffer, starts[0] + len(_SIGNATURE) + 4)
         (length,) = _LENGTH.unpack_from(buffer, starts[0] - 4)
         header = len(_SIGNATURE) + 8 + extension
+        if extension < 0 or length - 4 < header:
+            raise garbled()
         if length - 4 > header:
             starts[0] += header
         else:
-            starts = starts[1:]
+            starts, ends = starts[1:], ends[1:]
     if len(starts) and buffer.startswith(b"\xff\xff", int(starts[-1])):
-        starts = starts[:-1]
-    return starts + 2
+        starts, ends = starts[:-1], ends[:-1]
+    return Rows(np.frombuffer(buffer, np.uint8), starts + 2, ends)
 
 
 def _refusal(fields: bytes) -> psycopg.Error:
