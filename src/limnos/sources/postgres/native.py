@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from limnos.sources.postgres.refusals import garbled
 
 SOURCE = Path(__file__).with_name("rows.c")
 _SMALLEST_BYTES = 5
-_BLOCK = 64
+_BLOCK, _SLACK = 64, 48
 _WORDS = ("bool", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "date", "time", "timestamp", "uuid", "text")
 # In the order of `enum kind` in rows.c.
 _KINDS: Mapping[str, int] = {
@@ -51,13 +52,27 @@ def compiled(source: Path | None = None) -> Compiled:
     found = load(source or SOURCE)
     if found.library:
         place, number = ctypes.c_void_p, ctypes.c_int64
+        found.library.limnos_receive.argtypes = (ctypes.c_int32, place, number, number)
+        found.library.limnos_receive.restype = number
         found.library.limnos_messages.argtypes = (place, number, place, number, ctypes.POINTER(number))
         found.library.limnos_messages.restype = number
         found.library.limnos_measure.argtypes = (place, number, place, place, number, ctypes.POINTER(_Column), ctypes.c_int32)
         found.library.limnos_measure.restype = number
-        found.library.limnos_fill.argtypes = (place, place, number, ctypes.POINTER(_Column), ctypes.c_int32)
+        found.library.limnos_fill.argtypes = (place, number, place, number, ctypes.POINTER(_Column), ctypes.c_int32)
         found.library.limnos_fill.restype = None
     return found
+
+
+def receive(library: ctypes.CDLL, line: int, into: bytearray, filled: int, most: int) -> int:
+    """Fill a buffer from a socket up to `most`, or to the end of the answer; gives how far, which is no further at the end of the line.
+
+    Raises:
+        OSError: If the socket says so.
+    """
+    reached: int = library.limnos_receive(line, np.frombuffer(into, np.uint8).ctypes.data, filled, most)
+    if reached < 0:
+        raise OSError(-reached, os.strerror(-reached))
+    return reached
 
 
 def messages(library: ctypes.CDLL, received: bytearray, filled: int) -> tuple[NDArray[np.int64], int]:
@@ -84,11 +99,11 @@ def arrays(
     """
     count, width = len(rows.starts), len(carriers)
     columns = (_Column * width)(*(_column(carrier) for carrier in carriers))
-    buffer, starts = rows.buffer.ctypes.data, rows.starts.ctypes.data
-    if library.limnos_measure(buffer, len(rows.buffer), starts, rows.ends.ctypes.data, count, columns, width) >= 0:
+    buffer, size, starts = rows.buffer.ctypes.data, len(rows.buffer), rows.starts.ctypes.data
+    if library.limnos_measure(buffer, size, starts, rows.ends.ctypes.data, count, columns, width) >= 0:
         raise garbled()
     memory = [_lend(column, count) for column in columns]
-    library.limnos_fill(buffer, starts, count, columns, width)
+    library.limnos_fill(buffer, size, starts, count, columns, width)
     found = [
         None if column.odd else _array(carrier.type, count, column.nulls, lent)
         for column, carrier, lent in zip(columns, carriers, memory, strict=True)
@@ -99,7 +114,7 @@ def arrays(
     skipped = (_Column * width)()
     for number, each in places.items():
         skipped[number].values = each.ctypes.data
-    library.limnos_fill(buffer, starts, count, skipped, width)
+    library.limnos_fill(buffer, size, starts, count, skipped, width)
     return [portable(places[number], carriers[number]) if array is None else array for number, array in enumerate(found)]
 
 
@@ -119,7 +134,7 @@ def _lend(column: _Column, count: int) -> list[Array]:
         lent[0] = pa.allocate_buffer(rounded // 8, memory_pool=pool)
         column.validity = lent[0].address
     if column.kind == _BYTES:
-        lent += [pa.allocate_buffer(4 * (count + 1), memory_pool=pool), pa.allocate_buffer(column.bytes, memory_pool=pool)]
+        lent += [pa.allocate_buffer(4 * (count + 1), memory_pool=pool), pa.allocate_buffer(column.bytes + _SLACK, memory_pool=pool)]
         column.offsets, column.data = lent[1].address, lent[2].address
     else:
         size = rounded // 8 if column.kind == _BOOL else _VALUE_BYTES[column.kind] * count

@@ -7,8 +7,11 @@
  * Apache Arrow, "Columnar Format".
  */
 
+#include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #ifndef LIMNOS_DIGEST
 #define LIMNOS_DIGEST ""
@@ -26,10 +29,11 @@ typedef struct {
     uint8_t *validity;  /* whole words of 64 rows */
     uint8_t *values;    /* of a fixed width; in BOOL bits, whole words of 64 rows; in PLACES the offset of each cell's length, int64, or none */
     int32_t *offsets;   /* of BYTES, one more than rows */
-    uint8_t *data;      /* of BYTES, as many as `bytes` */
+    uint8_t *data;      /* of BYTES, as many as `bytes`, and SLACK more */
 } column;
 
-enum { BLOCK = 64, LENGTH = 4, HEAD = 8, GROUP = 4, BASE = 10000 };
+/* SLACK: most texts are shorter, and are copied with what stands behind them, which is cheaper than their exact length. */
+enum { BLOCK = 64, LENGTH = 4, HEAD = 8, GROUP = 4, BASE = 10000, SLACK = 48, AHEAD = 4096, LINE = 64, WAIT_MS = 2 };
 static const int32_t WIDTHS[] = {-1, 1, 2, 4, 8, 4, 4, 8, -1, 4, 8, 8, 16, -1};
 /* Days since 2000-01-01 of 0001-01-01 and of 9999-12-31, and of 1970-01-01. */
 static const int32_t FIRST_DAY = -730119, LAST_DAY = 2921939, EPOCH_DAYS = 10957;
@@ -47,16 +51,38 @@ static int32_t i32(const uint8_t *at) { return (int32_t)u32(at); }
 
 PUBLIC const char *limnos_digest(void) { return LIMNOS_DIGEST; }
 
+/* Fill a buffer, or up to ReadyForQuery, which ends an answer; gives how far it is filled, which is no further if the line is at its end, or
+ * -errno. The socket wakes its reader only for much at once (SO_RCVLOWAT); what is less waits WAIT_MS.
+ */
+PUBLIC int64_t limnos_receive(int32_t line, uint8_t *buffer, int64_t filled, int64_t most) {
+    static const uint8_t READY[] = {'Z', 0, 0, 0, 5};
+    struct pollfd one = {.fd = line, .events = POLLIN};
+    while (filled < most) {
+        if (poll(&one, 1, WAIT_MS) < 0 && errno != EINTR) return -errno;
+        ssize_t received = recv(line, buffer + filled, (size_t)(most - filled), MSG_DONTWAIT);
+        if (received == 0) break;
+        if (received > 0) {
+            filled += received;
+            if (filled > (int64_t)sizeof READY && !memcmp(buffer + filled - sizeof READY - 1, READY, sizeof READY)) break;
+        } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+            return -errno;
+        }
+    }
+    return filled;
+}
+
 /* Find the complete messages in `filled` bytes, `most` of them at most; gives how many, and where the first incomplete one begins.
  * A message that is shorter than its own length ends the search with -1. */
 PUBLIC int64_t limnos_messages(const uint8_t *buffer, int64_t filled, int64_t *places, int64_t most, int64_t *rest) {
-    int64_t at = 0, found = 0;
+    int64_t at = 0, found = 0, ahead = 0;
     while (found < most && filled - at > LENGTH) {
         int64_t length = i32(buffer + at + 1);
         if (length < LENGTH) return -1;
         if (length > filled - at - 1) break;
         places[found++] = at;
         at += 1 + length;
+        /* What has just been received is in no near cache, and where the next message begins is known only from this one. */
+        for (; ahead < at + AHEAD && ahead < filled; ahead += LINE) __builtin_prefetch(buffer + ahead);
     }
     *rest = at;
     return found;
@@ -72,29 +98,46 @@ static int is_numeric(const uint8_t *at, int32_t length) {
     return 1;
 }
 
-/* Prove the rows, which begin at `starts` and end at `ends`; gives the first one that is none, or -1. */
+/* Prove one cell of `count` rows each, and go on to the next column's; gives the place of one that is none, or -1. */
+static int32_t measure_column(const uint8_t *buffer, column *to, const int64_t *ends, int64_t *cells, int32_t count) {
+    int32_t width = WIDTHS[to->kind], numeric = to->kind == NUMERIC;
+    int64_t nulls = 0, bytes = 0;
+    for (int32_t n = 0; n < count; n++) {
+        if (ends[n] - cells[n] < LENGTH) return n;
+        int32_t length = i32(buffer + cells[n]);
+        int64_t from = cells[n] + LENGTH;
+        cells[n] = from;
+        if (length < 0) {
+            if (length != -1) return n;
+            nulls++;
+            continue;
+        }
+        if (length > ends[n] - from || (width >= 0 && length != width) || (numeric && !is_numeric(buffer + from, length))) return n;
+        cells[n] = from + length;
+        bytes += length;
+    }
+    to->nulls += nulls;
+    to->bytes += bytes;
+    return -1;
+}
+
+/* Prove the rows, which begin at `starts` and end at `ends`; gives one that is none, or -1. */
 PUBLIC int64_t limnos_measure(const uint8_t *buffer, int64_t size, const int64_t *starts, const int64_t *ends, int64_t rows, column *columns,
                               int32_t width) {
+    int64_t cells[BLOCK];
     for (int32_t c = 0; c < width; c++) columns[c].nulls = columns[c].bytes = 0;
-    for (int64_t row = 0; row < rows; row++) {
-        int64_t at = starts[row], end = ends[row];
-        if (at < 2 || end < at || end > size || u16(buffer + at - 2) != width) return row;
-        for (int32_t c = 0; c < width; c++) {
-            column *to = &columns[c];
-            if (end - at < LENGTH) return row;
-            int32_t length = i32(buffer + at);
-            at += LENGTH;
-            if (length < 0) {
-                if (length != -1) return row;
-                to->nulls++;
-                continue;
-            }
-            if (length > end - at) return row;
-            if (WIDTHS[to->kind] >= 0 ? length != WIDTHS[to->kind] : to->kind == NUMERIC && !is_numeric(buffer + at, length)) return row;
-            to->bytes += length;
-            at += length;
+    for (int64_t first = 0; first < rows; first += BLOCK) {
+        int32_t count = (int32_t)(rows - first < BLOCK ? rows - first : BLOCK);
+        for (int32_t n = 0; n < count; n++) {
+            int64_t at = cells[n] = starts[first + n], end = ends[first + n];
+            if (at < 2 || end < at || end > size || u16(buffer + at - 2) != width) return first + n;
         }
-        if (at != end) return row;
+        for (int32_t c = 0; c < width; c++) {
+            int32_t wrong = measure_column(buffer, &columns[c], ends + first, cells, count);
+            if (wrong >= 0) return first + wrong;
+        }
+        for (int32_t n = 0; n < count; n++)
+            if (cells[n] != ends[first + n]) return first + n;
     }
     return -1;
 }
@@ -130,26 +173,16 @@ static int unscaled(const uint8_t *at, const decimal *kind, wide *result) {
     int32_t last = weight - count + 1 + kind->below;
     if (last < 0 || weight > kind->top || (weight == kind->top && u16(at + HEAD) >= kind->leading)) return 0;
     const uint8_t *digit = at + HEAD;
-    uint64_t low = 0;
-    wide value;
-    if (count + last <= 4) {
-        for (int32_t place = 0; place < count; place++, digit += 2) low = low * BASE + u16(digit);
-        for (; last > 0; last--) low *= BASE;
-        uint64_t whole = kind->spare == 1 ? low : low / kind->spare;
-        if (whole * kind->spare != low) return 0;
-        value = whole;
-    } else {
-        value = 0;
-        for (int32_t place = 0; place < count - 1; place++, digit += 2) value = value * BASE + u16(digit);
-        uint32_t lowest = u16(digit);
-        if (last > 0) {
-            value = value * BASE + lowest;
-            for (; last > 1; last--) value *= BASE;
-            lowest = 0;
-        }
-        if (lowest % kind->spare) return 0;
-        value = value * (BASE / kind->spare) + lowest / kind->spare;
+    wide value = 0;
+    for (int32_t place = 0; place < count - 1; place++, digit += 2) value = value * BASE + u16(digit);
+    uint32_t lowest = u16(digit);
+    if (last > 0) {
+        value = value * BASE + lowest;
+        for (; last > 1; last--) value *= BASE;
+        lowest = 0;
     }
+    if (lowest % kind->spare) return 0;
+    value = value * (BASE / kind->spare) + lowest / kind->spare;
     *result = sign ? (wide)0 - value : value;
     return 1;
 }
@@ -170,7 +203,7 @@ static void put_bits(uint8_t *bits, int64_t first, uint64_t word) {
     break
 
 /* Fill one column in the rows from `first` on, whose cells have their lengths at `cells`, and go on to the next column's. */
-static void fill_column(const uint8_t *buffer, column *to, int64_t first, int32_t count, int64_t *cells) {
+static void fill_column(const uint8_t *buffer, int64_t size, column *to, int64_t first, int32_t count, int64_t *cells) {
     uint64_t there = 0, bits = 0;
     int32_t lengths[BLOCK];
     for (int32_t n = 0; n < count; n++) {
@@ -210,13 +243,15 @@ static void fill_column(const uint8_t *buffer, column *to, int64_t first, int32_
             }
             break;
         case BYTES: {
-            int32_t end = to->offsets[first];
+            int32_t end = to->offsets[first], *restrict offsets = to->offsets + first + 1;
+            uint8_t *restrict data = to->data;
             for (int32_t n = 0; n < count; n++) {
+                int64_t from = cells[n] + LENGTH;
                 if (lengths[n] > 0) {
-                    memcpy(to->data + end, buffer + cells[n] + LENGTH, (size_t)lengths[n]);
+                    memcpy(data + end, buffer + from, lengths[n] > SLACK || from + SLACK > size ? (size_t)lengths[n] : SLACK);
                     end += lengths[n];
                 }
-                to->offsets[first + n + 1] = end;
+                offsets[n] = end;
             }
             break;
         }
@@ -225,7 +260,7 @@ static void fill_column(const uint8_t *buffer, column *to, int64_t first, int32_
 }
 
 /* Fill the columns' buffers with rows that were measured. */
-PUBLIC void limnos_fill(const uint8_t *buffer, const int64_t *starts, int64_t rows, column *columns, int32_t width) {
+PUBLIC void limnos_fill(const uint8_t *buffer, int64_t size, const int64_t *starts, int64_t rows, column *columns, int32_t width) {
     int64_t cells[BLOCK];
     for (int32_t c = 0; c < width; c++) {
         columns[c].odd = 0;
@@ -234,6 +269,6 @@ PUBLIC void limnos_fill(const uint8_t *buffer, const int64_t *starts, int64_t ro
     for (int64_t first = 0; first < rows; first += BLOCK) {
         int32_t count = (int32_t)(rows - first < BLOCK ? rows - first : BLOCK);
         memcpy(cells, starts + first, (size_t)count * sizeof *cells);
-        for (int32_t c = 0; c < width; c++) fill_column(buffer, &columns[c], first, count, cells);
+        for (int32_t c = 0; c < width; c++) fill_column(buffer, size, &columns[c], first, count, cells);
     }
 }

@@ -34,6 +34,8 @@ _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 # Where "H" says how many columns there are.
 _COLUMNS = slice(6, 8)
 _BUFFER_BYTES = 2 * 1024 * 1024
+# Of what arrives, so that a reader is not woken for each packet.
+_AT_ONCE_BYTES = 256 * 1024
 _WALKS, _FEW_WALKS, _STRIDE_BYTES = 320, 8, 4096
 # A value is taken out together with the bytes behind it.
 PADDING_BYTES = 128
@@ -42,7 +44,7 @@ PADDING_BYTES = 128
 class _Line(Protocol):
     def ask(self, sql: str) -> None: ...
 
-    def receive(self, into: memoryview) -> int: ...
+    def receive(self, into: bytearray, filled: int, most: int) -> int: ...
 
 
 class Wire:
@@ -58,7 +60,7 @@ class Wire:
         # The driver's own must not be collected while its socket is in use.
         self._connection = connection
         self._socket = socket.socket(fileno=os.dup(connection.pgconn.socket))
-        self._line: _Line = _Socket(self._socket) if _plain(connection) else _Driver(connection)
+        self._line: _Line = _Socket(self._socket, library) if _plain(connection) else _Driver(connection)
         self._buffer = bytearray(_BUFFER_BYTES + PADDING_BYTES)
         self._filled = 0
         self._row: re.Pattern[bytes] | None = None
@@ -95,13 +97,13 @@ class Wire:
         """Fill the buffer, or up to what ends the answer; make it larger for a message that does not fit."""
         if self._filled >= len(self._buffer) - PADDING_BYTES:
             self._buffer = self._buffer + bytes(len(self._buffer) - PADDING_BYTES)
-        view = memoryview(self._buffer)[: len(self._buffer) - PADDING_BYTES]
-        while self._filled < len(view):
-            received = self._line.receive(view[self._filled :])
-            if not received:
+        most = len(self._buffer) - PADDING_BYTES
+        while self._filled < most:
+            reached = self._line.receive(self._buffer, self._filled, most)
+            if reached == self._filled:
                 self._messages()  # The server's last word may be why.
                 raise errors.ConnectionFailure("server closed the connection unexpectedly")
-            self._filled += received
+            self._filled = reached
             if self._buffer.startswith(b"Z\0\0\0\5", self._filled - 6):
                 return
 
@@ -213,9 +215,12 @@ def _plain(connection: psycopg.Connection[Any]) -> bool:
 class _Socket:
     """Speak over the connection's own socket."""
 
-    def __init__(self, line: socket.socket) -> None:
+    def __init__(self, line: socket.socket, library: ctypes.CDLL | None) -> None:
         self._socket = line
+        self._library = library
         self._socket.setblocking(True)
+        if library:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _AT_ONCE_BYTES)
 
     def ask(self, sql: str) -> None:
         query = sql.encode() + b"\0"
@@ -224,9 +229,11 @@ class _Socket:
         except OSError as error:
             raise errors.ConnectionFailure(str(error)) from error
 
-    def receive(self, into: memoryview) -> int:
+    def receive(self, into: bytearray, filled: int, most: int) -> int:
         try:
-            return self._socket.recv_into(into)
+            if self._library:
+                return native.receive(self._library, self._socket.fileno(), into, filled, most)
+            return filled + self._socket.recv_into(memoryview(into)[filled:most])
         except OSError as error:
             raise errors.ConnectionFailure(str(error)) from error
 
@@ -243,13 +250,13 @@ class _Driver:
         self._connection.pgconn.send_query(sql.encode())
         self._answer = self._messages()
 
-    def receive(self, into: memoryview) -> int:
+    def receive(self, into: bytearray, filled: int, most: int) -> int:
         if not self._pending:
             self._pending = memoryview(next(self._answer, b""))
-        taken = self._pending[: len(into)]
-        into[: len(taken)] = taken
+        taken = self._pending[: most - filled]
+        memoryview(into)[filled : filled + len(taken)] = taken
         self._pending = self._pending[len(taken) :]
-        return len(taken)
+        return filled + len(taken)
 
     def _messages(self) -> Iterator[bytes]:
         connection = self._connection.pgconn
