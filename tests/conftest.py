@@ -13,6 +13,7 @@ import pytest
 import services
 
 from limnos.sources.compiled import PORTABLE
+from limnos.sources.mysql import native as mysql_native
 from limnos.sources.postgres import native
 
 Server = TypeVar("Server")
@@ -64,3 +65,4 @@ def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     else:
         monkeypatch.delenv(PORTABLE, raising=False)
         monkeypatch.setattr(native, "SOURCE", built.library())
+        monkeypatch.setattr(mysql_native, "SOURCE", built.library(built.MYSQL_ROWS))

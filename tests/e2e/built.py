@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from limnos.sources.mysql import native as mysql_native
 from limnos.sources.postgres import native
 
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "src/limnos/sources/postgres/rows.c"
+MYSQL_ROWS = ROOT / "src/limnos/sources/mysql/rows.c"
 
 
 @cache
@@ -36,5 +38,13 @@ def library(source: Path = ROWS, *flags: str) -> Path:
 def postgres() -> ctypes.CDLL:
     """Give the decoder of PostgreSQL's rows."""
     found = native.compiled(library())
+    assert found.library is not None, found.absent
+    return found.library
+
+
+@cache
+def mysql() -> ctypes.CDLL:
+    """Give the decoder of MySQL's and MariaDB's rows."""
+    found = mysql_native.compiled(library(MYSQL_ROWS))
     assert found.library is not None, found.absent
     return found.library

@@ -54,13 +54,12 @@ class Cells:
         return np.ndarray((len(self.data) - 7,), np.dtype("<u8"), self.data, 0, (1,))
 
 
-def batch(block: Block, schema: pa.Schema, kinds: tuple[pa.DataType, ...]) -> pa.RecordBatch:
+def batch(block: Block, schema: pa.Schema, kinds: tuple[pa.DataType, ...], library: CDLL | None) -> pa.RecordBatch:
     """Make one record batch; a column of days or instants that are not all in the calendar comes as the text that `schema` announces.
 
     Raises:
         pa.ArrowInvalid: If a cell is not of its type, or not in UTF-8.
     """
-    library = native.compiled().library
     arrays = compiled(library, block, kinds) if library else portable(block, kinds)
     fields = [pa.field(field.name, array.type) for field, array in zip(schema, arrays, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))

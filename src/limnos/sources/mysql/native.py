@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from enum import IntEnum
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +17,7 @@ from limnos.sources.compiled import Compiled, load
 Array: TypeAlias = "pa.Array[Any]"
 
 
+SOURCE = Path(__file__).with_name("rows.c")
 TORN = "the cells of a row do not fill its packet"
 
 
@@ -50,10 +50,9 @@ _ITEM: dict[Form, tuple[type[np.generic], int]] = {
 }
 
 
-@cache
-def compiled() -> Compiled:
-    """Load the library once in a process."""
-    found = load(Path(__file__).with_name("rows.c"))
+def compiled(source: Path | None = None) -> Compiled:
+    """Load what was compiled from this file, or from rows.c."""
+    found = load(source or SOURCE)
     if found.library:
         place, number = ctypes.c_void_p, ctypes.c_int64
         found.library.limnos_mysql_walk.argtypes = (place, number, number, place, ctypes.POINTER(number), number)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from ctypes import CDLL
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader
 from typing import Any, TypeAlias, cast
 
@@ -61,13 +63,14 @@ class Block:
 class Rows:
     """Run one SELECT and give its rows block by block; the connection can be used again once they are drained."""
 
-    def __init__(self, connection: Connection, sql: str) -> None:
+    def __init__(self, connection: Connection, sql: str, library: CDLL | None) -> None:
         driver = cast("Any", connection)
         driver.query(sql, unbuffered=True)
         # The driver has no public way to the bytes of a row; it has read as far as the last description of a column, and maybe further.
         driver._result.unbuffered_active = False  # noqa: SLF001
         driver._result.connection = None  # noqa: SLF001
         self._ahead: BufferedReader = driver._rfile  # noqa: SLF001
+        self._walk = partial(native.walk, library) if library else walk
         self.drained = False
 
     def __iter__(self) -> Iterator[Block]:
@@ -96,7 +99,7 @@ class Rows:
         """
         count = end = 0
         while True:
-            found, end = _walk(data, filled, end, starts[count:])
+            found, end = self._walk(data, filled, end, starts[count:])
             count += found
             starts[count] = end
             if count and _ends(view, int(starts[count - 1])):
@@ -114,11 +117,6 @@ class Rows:
                 raise _lost("it closed the connection")
             filled += received
         return count, filled
-
-
-def _walk(data: NDArray[np.uint8], filled: int, at: int, starts: Places) -> tuple[int, int]:
-    library = native.compiled().library
-    return native.walk(library, data, filled, at, starts) if library else walk(data, filled, at, starts)
 
 
 def walk(data: NDArray[np.uint8], filled: int, at: int, starts: Places) -> tuple[int, int]:
