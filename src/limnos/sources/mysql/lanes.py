@@ -178,6 +178,7 @@ class Stream:
         end: BaseException | None = None
         try:
             with self._lanes.pace.lane():
+                self._address.allow(connection, self._lanes.pace.limit_s)
                 while select := self._select(connection):
                     self._read(connection, select, ready)
         except BaseException as error:  # noqa: BLE001 it is raised where the batches are taken

@@ -36,6 +36,8 @@ _CLOCK_SKEW_S = 5
 class MysqlReading:
     """Read one database in read-only transactions that see the same rows; the catalog is asked over a connection of its own."""
 
+    place = ""
+
     def __init__(self, connection: Connection, lanes: Lanes, address: Address, config: SourceConfig) -> None:
         self.address = address
         self._connection = connection
@@ -84,7 +86,7 @@ class MysqlReading:
         return self._lanes.log
 
     def read(self, table: str, contract: Contract) -> Extract:
-        """Stream a table; counting costs one scan more in the server."""
+        """Stream a table; counting costs one scan more in the server, in parts where it is to be spared."""
         return self._extract(table, "", None)
 
     def read_since(self, table: str, contract: Contract, window: Window) -> Extract:
@@ -146,13 +148,21 @@ class MysqlReading:
         source = f"{self._sql(table)} {where}"
         with self.address.refusals(table):
             whole = Parts() if where or not found.engine else parts(self._connection, self._lanes.ask, self.address.database, table)
-            counted = self._lanes.ask(*(f"SELECT count(*) FROM {source}{half}" for half in whole.halves))
+            rows = sum(self._counted(source, whole))
+        self._lanes.pace.expect(rows)
         schema = pa.schema([pa.field(column.name, column.announced) for column in columns])
         select = f"SELECT {', '.join(column.carrier for column in columns)} FROM {source}"
-        rows = sum(int(number) for (number,) in counted)
         return Extract(
             schema, rows, position, batches=self._batches(table, Result([f"{select}{part}" for part in whole.ranges], schema, columns))
         )
+
+    def _counted(self, source: str, whole: Parts) -> Iterator[int]:
+        """Count the rows of the parts; one after the other and with pauses, where the server is to be spared."""
+        counts = [f"SELECT count(*) FROM {source}{part}" for part in (whole.ranges if self._lanes.pace.sparing else whole.halves)]
+        for some in [[count] for count in counts] if self._lanes.pace.sparing else [counts]:
+            for (rows,) in self._lanes.ask(*some):
+                yield int(rows)
+                self._lanes.pace.scanned(int(rows))
 
     def _batches(self, table: str, result: Result) -> Iterator[pa.RecordBatch]:
         yield from Stream(self._lanes, self.address, table, result)
@@ -189,12 +199,14 @@ class MysqlSource:
     @contextmanager
     def open(self) -> Generator[MysqlReading]:
         """Connect, and begin read-only transactions that see the database as it is now."""
-        address = health.choose(self._config).address
+        choice = health.choose(self._config)
+        address = choice.address
         probe = health.Probe(address)
         with closing(address.connect()) as connection, closing(probe), closing(Pace(self._config.protect, probe)) as pace:
             lanes = Lanes(address, take(address, max(1, self._config.protect.connections)), pace)
             with closing(lanes), address.refusals():
                 reading = MysqlReading(connection, lanes, address, self._config)
+                reading.place = choice.note
                 yield reading
 
     def prepare(self) -> None:

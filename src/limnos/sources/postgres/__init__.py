@@ -49,6 +49,8 @@ _SETTINGS = {
 class PostgresReading:
     """Read one schema in one read-only transaction; each stream is a connection of its own that shares its snapshot."""
 
+    place = ""
+
     def __init__(self, connection: psycopg.Connection[Any], address: Address, config: SourceConfig, pace: Pace) -> None:
         self._connection = connection
         self._address = address
@@ -119,6 +121,7 @@ class PostgresReading:
             return self._extract(found, contract, chosen.rows, chosen.position, chosen.where)
 
     def _extract(self, table: catalog.Table, contract: Contract, rows: int, position: Position | None, where: str = "") -> Extract:
+        self._pace.expect(rows)
         carriers = catalog.carriers(self._connection, table, contract)
         self._unchanged(table)
         select = f"SELECT {', '.join(carrier.sql for carrier in carriers)} FROM {self._sql(table.name)}"
@@ -204,6 +207,7 @@ class PostgresReading:
             catalog.ask(connection, f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}")
             for statement in _settings(self._config):
                 catalog.ask(connection, statement)
+            catalog.ask(connection, f"SET LOCAL statement_timeout = {round(self._pace.limit_s * 1000)}")
             with closing(Wire(connection, library)) as wire:
                 yield wire
 
@@ -229,7 +233,8 @@ class PostgresSource:
     @contextmanager
     def open(self) -> Generator[PostgresReading]:
         """Connect, and begin a read-only transaction that sees the database as it is now."""
-        address = health.choose(self._config).address
+        choice = health.choose(self._config)
+        address = choice.address
         with address.refusals():
             connection = psycopg.connect(address.conninfo, prepare_threshold=None)
         with closing(connection), closing(health.Probe(address)) as probe, closing(Pace(self._config.protect, probe)) as pace:
@@ -239,6 +244,7 @@ class PostgresSource:
                 for statement in _settings(self._config):
                     catalog.ask(connection, statement)
                 reading = PostgresReading(connection, address, self._config, pace)
+                reading.place = choice.note
             yield reading
 
     def prepare(self) -> None:
