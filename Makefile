@@ -48,7 +48,7 @@ clean:
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/.demo: .venv/.venv pyproject.toml requirements/runtime.txt requirements/build.txt requirements/example-data.txt
+.venv/.demo: .venv/.venv pyproject.toml hatch_build.py $(wildcard src/limnos/sources/*/*.c) requirements/runtime.txt requirements/build.txt requirements/example-data.txt
 	$(LOCKED) requirements/runtime.txt --requirement requirements/build.txt
 	$(LOCKED) requirements/example-data.txt --no-deps --no-build-isolation
 	$(ITSELF)

@@ -8,8 +8,13 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
 
+import built
 import pytest
 import services
+
+from limnos.sources.compiled import PORTABLE
+from limnos.sources.mysql import native as mysql_native
+from limnos.sources.postgres import native
 
 Server = TypeVar("Server")
 
@@ -50,3 +55,14 @@ def mariadb_server() -> Generator[services.MariaDB]:
 def s3_server() -> Generator[services.S3]:
     with _present(services.s3) as server:
         yield server
+
+
+@pytest.fixture(params=["compiled", "portable"])
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode with one or the other."""
+    if request.param == "portable":
+        monkeypatch.setenv(PORTABLE, "1")
+    else:
+        monkeypatch.delenv(PORTABLE, raising=False)
+        monkeypatch.setattr(native, "SOURCE", built.library())
+        monkeypatch.setattr(mysql_native, "SOURCE", built.library(built.MYSQL_ROWS))

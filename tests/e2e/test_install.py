@@ -62,6 +62,16 @@ def test_the_environment_holds_no_development_dependency(installed: Path, tmp_pa
     assert names & {"hatchling", "hypothesis", "mypy", "pandas", "polars", "pytest", "ruff"} == set()
 
 
+def test_the_wheel_brings_the_compiled_decoder_for_any_python(installed: Path, tmp_path: Path) -> None:
+    (wheel,) = (installed.parents[1] / "wheels").glob("limnos-*.whl")
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no C compiler")
+    assert "-py3-none-" in wheel.name
+    assert not wheel.name.endswith("-any.whl")
+    show = "from limnos.sources.postgres import native; print(native.compiled().shown)"
+    assert done(installed / "python", "-c", show, cwd=tmp_path) == "rows are decoded by the compiled decoder\n"
+
+
 def test_every_verb_starts_without_development_dependencies(installed: Path, tmp_path: Path) -> None:
     help_text = done(installed / "limnos", "--help", cwd=tmp_path)
     verbs = [line.split()[0] for line in help_text.partition("Verbs:\n")[2].splitlines()]

@@ -21,7 +21,7 @@ from limnos.model.secret import Secret
 from limnos.ports import Reading
 from limnos.sources.mysql import MariadbSource
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("decoder")]
 
 Run = Callable[[str], None]
 

@@ -20,7 +20,7 @@ from limnos.model.project import SourceConfig
 from limnos.model.secret import Secret
 from limnos.sources.postgres import PostgresSource
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("decoder")]
 
 # How this room sets a session up, so that `column::text` is the same text there and here.
 PRINTING = "-c DateStyle=ISO,YMD -c IntervalStyle=iso_8601 -c TimeZone=UTC -c extra_float_digits=3"

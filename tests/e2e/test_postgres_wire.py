@@ -24,7 +24,7 @@ from limnos.ports import Reading
 from limnos.sources.postgres import PostgresSource
 from limnos.sources.postgres.wire import Wire
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("decoder")]
 
 ROWS = 120_000
 # Rows of every length around that of the buffer's padding, some without characters outside ASCII, and one that is larger than the buffer.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from limnos.errors import SourceRefused
 from limnos.model.names import TableName
 from limnos.model.project import Mode, Protect, SourceConfig, SourceTable
 from limnos.model.secret import Secret
-from limnos.sources.mysql import MariadbSource
+from limnos.sources.mysql import MariadbSource, lanes, parts
 from limnos.sources.mysql import health as mariadb
+from limnos.sources.mysql.address import ask
 from limnos.sources.postgres import PostgresSource
 from limnos.sources.postgres.health import choose
 
@@ -134,6 +136,8 @@ def test_a_run_reads_the_replica_and_doctor_says_so(
         connection.execute("SELECT pg_stat_clear_snapshot()")
         ((after,),) = connection.execute(count).fetchall()
     assert after > before
+    (note,) = table.notes
+    assert note.startswith(f"the replica 127.0.0.1:{replica.port}/{copied} is read; it lags ")
     found = {finding.subject: finding for finding in Lake(tmp_path).doctor("shop")}
     told = found["shop: source shop, replica"]
     assert told.ok
@@ -190,6 +194,47 @@ def test_a_replica_of_mariadb_is_read_while_it_replicates_and_the_primary_when_i
     assert f":{primary.port}/" in stopped.address.shown
     found = [finding.detail for finding in MariadbSource(_beside(pair), DuckEngine()).findings()]
     assert any("answers a trivial question in" in detail for detail in found)
+
+
+SLOW = Protect(max_rows_per_s=1000, statement_timeout_s=1.0, connections=1)
+
+
+def _read(source: PostgresSource | MariadbSource, table: str) -> int:
+    with source.open() as reading:
+        extract = reading.read(table, reading.describe(table, TableName("shop", table)))
+        read = sum(batch.num_rows for batch in extract.batches or ())
+        assert read == extract.rows
+        return read
+
+
+def test_pauses_do_not_count_as_time_that_a_statement_takes(
+    postgres_server: Postgres, database: str, pair: tuple[MariaDB, MariaDB]
+) -> None:
+    # The rows do not fit into what lies between server and reader: the statement goes on while the reader pauses.
+    with psycopg.connect(postgres_server.url(database), autocommit=True) as connection:
+        connection.execute("CREATE TABLE wide AS SELECT n AS id, repeat('x', 8000) AS word FROM generate_series(1, 3000) n")
+    assert _read(PostgresSource(config(postgres_server, database, SLOW), DuckEngine()), "wide") == 3000
+    primary, _ = pair
+    with pymysql.connect(**_login(primary), database="protected", autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE protected.wide AS SELECT seq AS id, repeat('x', 8000) AS word FROM seq_1_to_3000")
+    assert _read(MariadbSource(replace(_beside(pair), protect=SLOW), DuckEngine()), "wide") == 3000
+
+
+def test_a_count_is_divided_where_the_server_is_to_be_spared(pair: tuple[MariaDB, MariaDB], monkeypatch: pytest.MonkeyPatch) -> None:
+    primary, _ = pair
+    with pymysql.connect(**_login(primary), database="protected", autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE protected.divided (id int PRIMARY KEY, word varchar(100))")
+        cursor.execute("INSERT INTO protected.divided SELECT seq, repeat('y', 90) FROM seq_1_to_6000")
+        cursor.execute("ANALYZE TABLE protected.divided")
+    monkeypatch.setattr(parts, "_PART_BYTES", 64 * 1024)
+    asked: list[str] = []
+    monkeypatch.setattr(lanes, "ask", lambda connection, sql, *values: asked.append(sql) or ask(connection, sql, *values))
+    for rate in (0, 1_000_000):
+        asked.clear()
+        source = MariadbSource(replace(_beside(pair), protect=Protect(max_rows_per_s=rate)), DuckEngine())
+        assert _read(source, "divided") == 6000
+        counts = [sql for sql in asked if "count(*)" in sql]
+        assert len(counts) > 2 if rate else len(counts) == 2, counts
 
 
 def test_a_lock_that_somebody_holds_ends_the_reading_in_time(postgres_server: Postgres, database: str) -> None:

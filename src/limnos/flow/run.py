@@ -28,6 +28,7 @@ from limnos.model.project import Mode
 from limnos.model.run import RunResult, TableResult, TableStatus
 from limnos.model.run_id import new_run_id
 from limnos.model.state import EntryStatus
+from limnos.ports import PlacedReading
 from limnos.quality.score import score
 from limnos.tables.entries import QUARANTINE
 
@@ -62,7 +63,9 @@ def run_unless_idle(parts: Parts, patterns: Sequence[str], *, wait_s: float, idl
             parts.ledger.append(STARTED, parts.project.name, {"tables": [str(one.table.target) for one in chosen]}, run_id=run_id)
             parts.step("run.start", detail=run_id, total=len(chosen))
             try:
-                loads = [_verified(parts, one, load(parts, run_id, one, versions, feeds), versions) for one in _told(parts, chosen)]
+                loads = [
+                    _verified(parts, one, _placed(one, load(parts, run_id, one, versions, feeds)), versions) for one in _told(parts, chosen)
+                ]
                 result = _published(parts, run_id, loads, start)
             except LimnosError as error:
                 parts.catalog.discard(run_id)
@@ -81,6 +84,11 @@ def wanted(chosen: Sequence[Candidate], versions: Versions) -> Mapping[str, Mapp
         if one.table.mode is Mode.CDC and mark is not None and mark.position is not None and one.table.target in versions.published:
             found.setdefault(one.source.name, {})[one.table.name] = mark.position
     return found
+
+
+def _placed(candidate: Candidate, done: Load) -> Load:
+    place = candidate.reading.place if isinstance(candidate.reading, PlacedReading) else ""
+    return replace(done, result=replace(done.result, notes=(*done.result.notes, place))) if place else done
 
 
 def _verified(parts: Parts, candidate: Candidate, done: Load, versions: Versions) -> Load:

@@ -14,7 +14,7 @@ from limnos.ports.engine import Engine, Session
 from limnos.ports.policy import Policy
 from limnos.ports.rule import Rule
 from limnos.ports.sink import Sink
-from limnos.ports.source import ChangeReading, ChangeSource, DigestReading, IncrementalReading, Reading, Source
+from limnos.ports.source import ChangeReading, ChangeSource, DigestReading, IncrementalReading, PlacedReading, Reading, Source
 
 __all__ = [
     "Catalog",
@@ -24,6 +24,7 @@ __all__ = [
     "Engine",
     "IncrementalReading",
     "Observer",
+    "PlacedReading",
     "Policy",
     "Reading",
     "Rule",

@@ -78,6 +78,14 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class PlacedReading(Reading, Protocol):
+    """Say which server is read, where there was a choice."""
+
+    place: str
+    """One sentence with its reason; empty where there was no choice."""
+
+
 class IncrementalReading(Reading, Protocol):
     """Read only what lies above a cursor; `Capability.INCREMENTAL` declares it."""
 

@@ -20,6 +20,7 @@ _LONGEST_REST_S: Final = 2.0
 _RISEN, _RECOVERED = 2.0, 1.4
 _NOISE_S: Final = 0.002
 _FORGET: Final = 1.01
+_SCANNED: Final = 10
 
 
 class Congestion:
@@ -80,6 +81,7 @@ class Pace:
         self._own = threading.local()
         self._active = 0
         self._free_at = 0.0
+        self._expected = 0
         self._ended = threading.Event()
         self._prober: threading.Thread | None = None
 
@@ -87,6 +89,29 @@ class Pace:
     def lanes(self) -> int:
         """How many streams are worth opening now: at least one, at most `connections`."""
         return max(1, int(self._congestion.allowed))
+
+    def expect(self, rows: int) -> None:
+        """Learn how many rows a table hands over, before its streams begin."""
+        self._expected = max(self._expected, rows)
+
+    @property
+    def limit_s(self) -> float:
+        """How long a statement that hands rows over may take: its pauses do not count against `statement_timeout`; 0 for no limit."""
+        limit_s = self._protect.statement_timeout_s
+        if not limit_s:
+            return 0.0
+        if self._probe is not None:
+            limit_s /= _LEAST_SHARE
+        return limit_s + (self._expected / self._protect.max_rows_per_s if self._protect.max_rows_per_s else 0.0)
+
+    @property
+    def sparing(self) -> bool:
+        """Whether what a server is to count is better divided, for `scanned` to pause in between."""
+        return bool(self._protect.max_rows_per_s)
+
+    def scanned(self, rows: int) -> None:
+        """Wait after rows that the server looked at and did not hand over; ten of them count as one."""
+        self.take(-(-rows // _SCANNED))
 
     @contextmanager
     def lane(self) -> Generator[None]:

@@ -4,6 +4,7 @@ import datetime as dt
 import struct
 from decimal import Decimal, localcontext
 
+import built
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,19 +12,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limnos.sources.postgres import decimals, oddities
+from limnos.sources.postgres.cells import Rows
 from limnos.sources.postgres.columns import Carrier, SourceColumn
-from limnos.sources.postgres.decode import decode
-from limnos.sources.postgres.wire import PADDING_BYTES, Rows
+from limnos.sources.postgres.decode import decode as decoded
+from limnos.sources.postgres.wire import PADDING_BYTES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    """Compile before time is taken."""
+    built.postgres()
 
 
 def _rows(rows: list[list[bytes | None]]) -> Rows:
     """Write rows as COPY does, one message each."""
-    sent, starts = b"", []
+    sent, starts, ends = b"", [], []
     for row in rows:
         cells = b"".join(struct.pack(">i", -1) if cell is None else struct.pack(">i", len(cell)) + cell for cell in row)
         starts.append(len(sent) + 7)
         sent += b"d" + struct.pack(">ih", len(cells) + 6, len(row)) + cells
-    return Rows(np.frombuffer(sent + bytes(PADDING_BYTES), np.uint8), np.array(starts, np.int64))
+        ends.append(len(sent))
+    return Rows(np.frombuffer(sent + bytes(PADDING_BYTES), np.uint8), np.array(starts, np.int64), np.array(ends, np.int64))
+
+
+def decode(rows: Rows, carriers: list[Carrier]) -> pa.RecordBatch:
+    """Decode with both decoders, which have to agree."""
+    found, compiled = decoded(rows, carriers), decoded(rows, carriers, built.postgres())
+    compiled.validate(full=True)
+    assert compiled.equals(found)
+    return found
 
 
 def _numeric(value: Decimal) -> bytes:

@@ -64,6 +64,28 @@ def test_time_that_passed_elsewhere_is_not_made_up_for_by_a_burst() -> None:
     assert time.slept == [1.0]
 
 
+def test_ten_rows_that_a_server_only_looked_at_count_as_one() -> None:
+    time = Time()
+    pace = paced(time, max_rows_per_s=100)
+    pace.scanned(2000)
+    pace.scanned(1)
+    pace.take(1)
+    assert time.now - 100 == pytest.approx(2.01)
+
+
+def test_the_time_limit_of_a_statement_allows_for_its_pauses() -> None:
+    def limit_s(protect: Protect, *tables: int) -> float:
+        pace = Pace(protect, lambda: 0.01)
+        for rows in tables:
+            pace.expect(rows)
+        return pace.limit_s
+
+    assert limit_s(Protect(statement_timeout_s=60), 10**9) == 60
+    assert limit_s(Protect(statement_timeout_s=60, max_rows_per_s=1000), 5000, 90_000, 10) == 60 + 90
+    assert limit_s(Protect(statement_timeout_s=60, max_rows_per_s=1000, adaptive=True), 90_000) == 480 + 90
+    assert limit_s(Protect(statement_timeout_s=0, max_rows_per_s=1000, adaptive=True), 90_000) == 0
+
+
 def test_without_a_bound_nobody_waits() -> None:
     time = Time()
     pace = paced(time)

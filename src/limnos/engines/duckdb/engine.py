@@ -190,6 +190,8 @@ class DuckEngine:
             config["threads"] = str(self._threads)
         connection = duckdb.connect(":memory:", config=config)
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # Where Python looks interactive, the engine would draw on the output of whoever calls us.
+        connection.execute("SET enable_progress_bar = false")
         return connection
 
 

@@ -109,11 +109,16 @@ class Address:
                 text = Secret(spelled).scrub(text)
         return " ".join(text.split()) or "no reason given"
 
+    def allow(self, connection: Connection, limit_s: float) -> None:
+        """Let the statements of a connection take that long; 0 for no limit."""
+        name, value = _limited(is_mariadb(connection), limit_s)
+        ask(connection, f"SET SESSION {name} = {value}")
+
     def _settings(self, mariadb: bool) -> list[str]:  # noqa: FBT001 the only argument
         seconds = self._config.protect.statement_timeout_s
         lock_s = max(1, round(self._config.protect.lock_timeout_s)) if self._config.protect.lock_timeout_s else 31536000
         values = dict(_SETTINGS)
-        values |= {"max_statement_time": f"{seconds:.6f}"} if mariadb else {"max_execution_time": f"{round(seconds * 1000)}"}
+        values |= [_limited(mariadb, seconds)]
         values |= {"lock_wait_timeout": str(lock_s), "innodb_lock_wait_timeout": str(lock_s)}
         assignments = ", ".join(f"SESSION {name} = {value}" for name, value in values.items())
         return [f"SET {assignments}", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"]
@@ -154,6 +159,10 @@ class Address:
             f"after `?` only {', '.join(_PARAMETERS)}",
             hint=self.hint,
         )
+
+
+def _limited(mariadb: bool, limit_s: float) -> tuple[str, str]:  # noqa: FBT001 not a switch of ours
+    return ("max_statement_time", f"{limit_s:.6f}") if mariadb else ("max_execution_time", f"{round(limit_s * 1000)}")
 
 
 def is_mariadb(connection: Connection) -> bool:

@@ -5,6 +5,7 @@ Digits are read eight at a time: one unaligned load of 64 bits per cell, and a f
 
 from __future__ import annotations
 
+from ctypes import CDLL
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from limnos.sources.mysql import native
+from limnos.sources.mysql.native import TORN, Form, form_of
 from limnos.sources.mysql.wire import Block, Places
 
 Array: TypeAlias = "pa.Array[Any]"
@@ -22,7 +25,8 @@ Words: TypeAlias = NDArray[np.uint64]
 _ZEROS, _HIGH, _SIX = np.uint64(0x3030303030303030), np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x0606060606060606)
 _KEEP = np.array([0 if n == 0 else (2**64 - 1) >> (8 * (8 - n)) << (8 * (8 - n)) for n in range(9)], np.uint64)
 _POWERS = 10 ** np.arange(20, dtype=np.uint64)
-_MINUS, _POINT, _DASH = 0x2D, 0x2E, np.uint64(0x2D)
+_SPACE, _MINUS, _POINT, _DASH = 0x20, 0x2D, 0x2E, np.uint64(0x2D)
+_MOST = np.uint64(2**63 - 1)
 _US_PER_S = 1_000_000
 # The stubs know neither an array with a scalar nor one of any type.
 _compute: Any = pc
@@ -50,39 +54,55 @@ class Cells:
         return np.ndarray((len(self.data) - 7,), np.dtype("<u8"), self.data, 0, (1,))
 
 
-def batch(block: Block, schema: pa.Schema, kinds: tuple[pa.DataType, ...]) -> pa.RecordBatch:
+def batch(block: Block, schema: pa.Schema, kinds: tuple[pa.DataType, ...], library: CDLL | None) -> pa.RecordBatch:
     """Make one record batch; a column of days or instants that are not all in the calendar comes as the text that `schema` announces.
 
     Raises:
         pa.ArrowInvalid: If a cell is not of its type, or not in UTF-8.
     """
-    places = block.rows
-    arrays: list[Array] = []
-    for kind in kinds:
-        begins, lengths, null = block.cells(places)
-        arrays.append(_array(block.data, begins, lengths, null, kind))
-        places = begins + lengths
+    arrays = compiled(library, block, kinds) if library else portable(block, kinds)
     fields = [pa.field(field.name, array.type) for field, array in zip(schema, arrays, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
+def compiled(library: CDLL, block: Block, kinds: tuple[pa.DataType, ...]) -> list[Array]:
+    """Decode all columns with compiled code."""
+    read = native.arrays(library, block.data, block.rows, block.ends, kinds)
+    return [array if form else _text(array, kind) for (form, array), kind in zip(read, kinds, strict=True)]
+
+
+def portable(block: Block, kinds: tuple[pa.DataType, ...]) -> list[Array]:
+    """Decode all columns with NumPy."""
+    places = block.rows
+    arrays: list[Array] = []
+    for kind in kinds:
+        if (places >= block.ends).any():
+            raise pa.ArrowInvalid(TORN)
+        begins, lengths, null = block.cells(places)
+        places = begins + lengths
+        if (lengths < 0).any() or (places > block.ends).any():
+            raise pa.ArrowInvalid(TORN)
+        arrays.append(_array(block.data, begins, lengths, null, kind))
+    if (places != block.ends).any():
+        raise pa.ArrowInvalid(TORN)
+    return arrays
+
+
 def _array(data: NDArray[np.uint8], begins: Places, lengths: Places, null: Flags | None, kind: pa.DataType) -> Array:
     cells = Cells(data, begins, lengths, null) if null is None else Cells(data, begins[~null], lengths[~null], null)
+    form = form_of(kind)
     try:
-        if pa.types.is_integer(kind):
+        if form in {Form.INT32, Form.INT64}:
             return _whole(cells, kind)
-        if pa.types.is_decimal(kind) and kind.precision <= (18 if kind.scale else 20):
+        if form is Form.DECIMAL:
             return _decimal(cells, kind)
-        if pa.types.is_date(kind):
-            return _spread(cells, _days(cells).astype(np.int32), kind)
-        if pa.types.is_timestamp(kind):
+        if form is Form.DAY:
+            return _spread(cells, _days(cells, 10, 10).astype(np.int32), kind)
+        if form is Form.INSTANT:
             return _spread(cells, _instants(cells), kind)
     except NotOfType:
-        if pa.types.is_timestamp(kind) and kind.tz:
-            return _text(cells, pa.timestamp("us", tz="UTC"))
-        if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-            return _text(cells, pa.string())
-    return _text(cells, kind)
+        pass
+    return _text(_gather(cells), kind)
 
 
 def _spread(cells: Cells, values: NDArray[Any], kind: pa.DataType, *, width: int = 1) -> Array:
@@ -137,12 +157,18 @@ def _last_eight(cells: Cells, ends: Places, keep: Words | np.uint64) -> Words:
 def _magnitudes(cells: Cells) -> tuple[Flags, Places]:
     """Give which cells have a sign, and how long they are without it."""
     minus = cells.data[cells.begins] == _MINUS
-    return minus, cells.lengths - minus
+    lengths = cells.lengths - minus
+    if (lengths < 1).any():
+        raise NotOfType
+    return minus, lengths
 
 
 def _whole(cells: Cells, kind: pa.DataType) -> Array:
     minus, lengths = _magnitudes(cells)
-    values = _digits(cells, cells.begins + cells.lengths, lengths).view(np.int64)
+    magnitudes = _digits(cells, cells.begins + cells.lengths, lengths)
+    if (magnitudes > _MOST + minus).any():
+        raise NotOfType
+    values = magnitudes.view(np.int64)
     np.negative(values, out=values, where=minus)
     if pa.types.is_int32(kind):
         narrow = values.astype(np.int32)
@@ -157,7 +183,7 @@ def _decimal(cells: Cells, kind: pa.DataType) -> Array:
     minus, lengths = _magnitudes(cells)
     ends = cells.begins + cells.lengths
     if scale:
-        if (lengths < scale + 2).any() or (cells.data[ends - scale - 1] != _POINT).any():
+        if (lengths < scale + 2).any() or (lengths > 20).any() or (cells.data[ends - scale - 1] != _POINT).any():
             raise NotOfType
         values = _digits(cells, ends - scale - 1, lengths - scale - 1) * _POWERS[scale]
         values += _last_eight(cells, ends, _KEEP[scale]) if scale <= 8 else _digits(cells, ends, np.full(len(ends), scale))
@@ -187,8 +213,8 @@ def _month_starts() -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
 _BEFORE, _DAYS = _month_starts()
 
 
-def _days(cells: Cells) -> NDArray[np.int64]:
-    if (cells.lengths < 10).any():
+def _days(cells: Cells, least: int, most: int) -> NDArray[np.int64]:
+    if ((cells.lengths < least) | (cells.lengths > most)).any():
         raise NotOfType
     first, second = cells.words[cells.begins], cells.words[cells.begins + 2]
     byte, two = np.uint64(0xFF), np.uint64(0xFFFF)
@@ -209,8 +235,8 @@ def _days(cells: Cells) -> NDArray[np.int64]:
 
 
 def _instants(cells: Cells) -> NDArray[np.int64]:
-    days = _days(cells)
-    if (cells.lengths < 19).any():
+    days = _days(cells, 19, 26)
+    if (cells.data[cells.begins + 10] != _SPACE).any():
         raise NotOfType
     two = np.uint64(0xFFFF)
     clock = cells.words[cells.begins + 11]
@@ -224,22 +250,27 @@ def _instants(cells: Cells) -> NDArray[np.int64]:
         | (np.uint64(0x3030) << np.uint64(48))
     )
     numbers = _eight(packed).view(np.int64) // 100
-    seconds = numbers // 10000 * 3600 + numbers // 100 % 100 * 60 + numbers % 100
-    fraction = np.maximum(cells.lengths - 20, 0)
+    hours, minutes, seconds = numbers // 10000, numbers // 100 % 100, numbers % 100
+    if ((hours > 23) | (minutes > 59) | (seconds > 59)).any():
+        raise NotOfType
+    fraction = cells.lengths - 20
+    if ((fraction == 0) | ((fraction > 0) & (cells.data[cells.begins + 19] != _POINT))).any():
+        raise NotOfType
+    fraction = np.maximum(fraction, 0)
     micros = _digits(cells, cells.begins + cells.lengths, fraction).view(np.int64) * _POWERS.view(np.int64)[6 - fraction]
-    instants: NDArray[np.int64] = (days * 86400 + seconds) * _US_PER_S + micros
+    instants: NDArray[np.int64] = (days * 86400 + hours * 3600 + minutes * 60 + seconds) * _US_PER_S + micros
     return instants
 
 
-def _text(cells: Cells, kind: pa.DataType) -> Array:
-    raw = _gather(cells)
+def _text(raw: Array, kind: pa.DataType) -> Array:
+    """Convert what was taken as bytes; of a day or an instant, it was not in the calendar, and its column stays text."""
     if pa.types.is_binary(kind):
         return raw
     text = raw.cast(pa.string())
-    if pa.types.is_timestamp(kind):
+    if pa.types.is_timestamp(kind) and kind.tz:
         zoned: Array = _compute.if_else(_compute.starts_with(text, "0000"), text, _compute.binary_join_element_wise(text, "+00:00", ""))
         return zoned
-    if pa.types.is_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return text
     if kind == pa.uuid():
         return pa.ExtensionArray.from_storage(pa.uuid(), _uuids(text))

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 import pyarrow as pa
 
 from limnos.errors import LimnosError, SourceRefused
+from limnos.sources.mysql import native
 from limnos.sources.mysql.address import Address, Connection, ask
 from limnos.sources.mysql.cells import batch
 from limnos.sources.mysql.columns import SourceColumn
@@ -94,6 +95,7 @@ class Stream:
 
     def __init__(self, lanes: Lanes, address: Address, table: str, result: Result) -> None:
         self._lanes, self._address, self._table, self._result = lanes, address, table, result
+        self._library = native.compiled().library
         self._kinds = tuple(column.type for column in result.columns)
         self._selects = iter(result.selects)
         self._turn = threading.Lock()
@@ -176,6 +178,7 @@ class Stream:
         end: BaseException | None = None
         try:
             with self._lanes.pace.lane():
+                self._address.allow(connection, self._lanes.pace.limit_s)
                 while select := self._select(connection):
                     self._read(connection, select, ready)
         except BaseException as error:  # noqa: BLE001 it is raised where the batches are taken
@@ -192,7 +195,7 @@ class Stream:
     def _read(self, connection: Connection, select: str, ready: Queue[pa.RecordBatch | BaseException | None]) -> None:
         rows: Rows | None = None
         try:
-            rows = Rows(connection, select)
+            rows = Rows(connection, select, self._library)
             for block in rows:
                 if not self._stopped.is_set():
                     made = self._batch(block)
@@ -212,7 +215,7 @@ class Stream:
 
     def _batch(self, block: Block) -> pa.RecordBatch:
         try:
-            return batch(block, self._result.schema, self._kinds)
+            return batch(block, self._result.schema, self._kinds, self._library)
         except pa.ArrowInvalid as error:
             raise SourceRefused(
                 f'The server of "{self._address.name}" sent a value that is not one of its type',

@@ -20,7 +20,7 @@ from limnos.model.position import Position
 from limnos.model.project import Capability, Mode, Option, SourceConfig
 from limnos.model.run import Finding
 from limnos.ports import Engine
-from limnos.sources.mysql import binlog, catalog, cursor, digest, health
+from limnos.sources.mysql import binlog, catalog, cursor, digest, health, native
 from limnos.sources.mysql.address import Address, Connection, ask, is_mariadb
 from limnos.sources.mysql.binlog import ChangeStream
 from limnos.sources.mysql.columns import SourceColumn
@@ -35,6 +35,8 @@ _CLOCK_SKEW_S = 5
 
 class MysqlReading:
     """Read one database in read-only transactions that see the same rows; the catalog is asked over a connection of its own."""
+
+    place = ""
 
     def __init__(self, connection: Connection, lanes: Lanes, address: Address, config: SourceConfig) -> None:
         self.address = address
@@ -84,7 +86,7 @@ class MysqlReading:
         return self._lanes.log
 
     def read(self, table: str, contract: Contract) -> Extract:
-        """Stream a table; counting costs one scan more in the server."""
+        """Stream a table; counting costs one scan more in the server, in parts where it is to be spared."""
         return self._extract(table, "", None)
 
     def read_since(self, table: str, contract: Contract, window: Window) -> Extract:
@@ -127,6 +129,7 @@ class MysqlReading:
         product = "MariaDB" if is_mariadb(self._connection) else "MySQL"
         detail = f"{product} {version} at {self.address.shown}, {len(self._tables)} tables, opened read-only"
         yield Finding(name, ok=True, detail=detail + (", a read-only server" if read_only in {1, "1", "ON"} else ""))
+        yield Finding(name, ok=True, detail=native.compiled().shown)
         skew_s = abs(float(now) - time.time())
         if skew_s > _CLOCK_SKEW_S:
             yield Finding(name, ok=False, detail=f"its clock differs by {skew_s:.0f} s from ours", hint="synchronise both clocks (NTP)")
@@ -148,13 +151,21 @@ class MysqlReading:
         source = f"{self._sql(table)} {where}"
         with self.address.refusals(table):
             whole = Parts() if where or not found.engine else parts(self._connection, self._lanes.ask, self.address.database, table)
-            counted = self._lanes.ask(*(f"SELECT count(*) FROM {source}{half}" for half in whole.halves))
+            rows = sum(self._counted(source, whole))
+        self._lanes.pace.expect(rows)
         schema = pa.schema([pa.field(column.name, column.announced) for column in columns])
         select = f"SELECT {', '.join(column.carrier for column in columns)} FROM {source}"
-        rows = sum(int(number) for (number,) in counted)
         return Extract(
             schema, rows, position, batches=self._batches(table, Result([f"{select}{part}" for part in whole.ranges], schema, columns))
         )
+
+    def _counted(self, source: str, whole: Parts) -> Iterator[int]:
+        """Count the rows of the parts; one after the other and with pauses, where the server is to be spared."""
+        counts = [f"SELECT count(*) FROM {source}{part}" for part in (whole.ranges if self._lanes.pace.sparing else whole.halves)]
+        for some in [[count] for count in counts] if self._lanes.pace.sparing else [counts]:
+            for (rows,) in self._lanes.ask(*some):
+                yield int(rows)
+                self._lanes.pace.scanned(int(rows))
 
     def _batches(self, table: str, result: Result) -> Iterator[pa.RecordBatch]:
         yield from Stream(self._lanes, self.address, table, result)
@@ -191,13 +202,15 @@ class MysqlSource:
     @contextmanager
     def open(self) -> Generator[MysqlReading]:
         """Connect, and begin read-only transactions that see the database as it is now."""
-        address = health.choose(self._config).address
+        choice = health.choose(self._config)
+        address = choice.address
         probe = health.Probe(address)
         with closing(address.connect()) as connection, closing(probe), closing(Pace(self._config.protect, probe)) as pace:
             lanes = Lanes(address, take(address, max(1, self._config.protect.connections)), pace)
             with closing(lanes):
                 with address.refusals():
                     reading = MysqlReading(connection, lanes, address, self._config)
+                    reading.place = choice.note
                 yield reading
 
     def prepare(self) -> None:

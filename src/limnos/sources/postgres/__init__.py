@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import psycopg
@@ -21,7 +22,7 @@ from limnos.model.position import Position
 from limnos.model.project import Capability, Option, SourceConfig
 from limnos.model.run import Finding
 from limnos.ports import Engine
-from limnos.sources.postgres import catalog, cursor, digest, health, transfer
+from limnos.sources.postgres import catalog, cursor, digest, health, native, transfer
 from limnos.sources.postgres.columns import Carrier
 from limnos.sources.postgres.decode import decode
 from limnos.sources.postgres.parallel import Parallel
@@ -47,6 +48,8 @@ _SETTINGS = {
 
 class PostgresReading:
     """Read one schema in one read-only transaction; each stream is a connection of its own that shares its snapshot."""
+
+    place = ""
 
     def __init__(self, connection: psycopg.Connection[Any], address: Address, config: SourceConfig, pace: Pace) -> None:
         self._connection = connection
@@ -118,6 +121,7 @@ class PostgresReading:
             return self._extract(found, contract, chosen.rows, chosen.position, chosen.where)
 
     def _extract(self, table: catalog.Table, contract: Contract, rows: int, position: Position | None, where: str = "") -> Extract:
+        self._pace.expect(rows)
         carriers = catalog.carriers(self._connection, table, contract)
         self._unchanged(table)
         select = f"SELECT {', '.join(carrier.sql for carrier in carriers)} FROM {self._sql(table.name)}"
@@ -159,6 +163,7 @@ class PostgresReading:
             self._connection, "SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp())::float8"
         )
         yield Finding(name, ok=True, detail=f"PostgreSQL {version} at {self._address.shown}, {len(self._tables)} tables, opened read-only")
+        yield Finding(name, ok=True, detail=native.compiled().shown)
         skew_s = abs(server_time - time.time())
         if skew_s > _CLOCK_SKEW_S:
             yield Finding(name, ok=False, detail=f"its clock differs by {skew_s:.0f} s from ours", hint="synchronise both clocks (NTP)")
@@ -194,19 +199,21 @@ class PostgresReading:
             raise changed(self._config.name, table.name, "another file than at the beginning of the reading")
 
     def _batches(self, table: str, selects: Sequence[str], carriers: Sequence[Carrier]) -> Iterator[pa.RecordBatch]:
-        lanes = Parallel(self._lane, selects, lambda rows: decode(rows, carriers), self._pace)
+        library = native.compiled().library
+        lanes = Parallel(partial(self._lane, library), selects, lambda rows: decode(rows, carriers, library), self._pace)
         with self._address.refusals(table), closing(lanes.batches()) as batches:
             yield from batches
 
     @contextmanager
-    def _lane(self) -> Generator[Wire]:
+    def _lane(self, library: ctypes.CDLL | None) -> Generator[Wire]:
         """Open one more connection that sees what this reading sees."""
         with closing(psycopg.connect(self._address.conninfo, autocommit=True, prepare_threshold=None)) as connection:
             catalog.ask(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             catalog.ask(connection, f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}")
             for statement in _settings(self._config):
                 catalog.ask(connection, statement)
-            with closing(Wire(connection)) as wire:
+            catalog.ask(connection, f"SET LOCAL statement_timeout = {round(self._pace.limit_s * 1000)}")
+            with closing(Wire(connection, library)) as wire:
                 yield wire
 
 
@@ -231,7 +238,8 @@ class PostgresSource:
     @contextmanager
     def open(self) -> Generator[PostgresReading]:
         """Connect, and begin a read-only transaction that sees the database as it is now."""
-        address = health.choose(self._config).address
+        choice = health.choose(self._config)
+        address = choice.address
         with address.refusals():
             connection = psycopg.connect(address.conninfo, prepare_threshold=None)
         with closing(connection), closing(health.Probe(address)) as probe, closing(Pace(self._config.protect, probe)) as pace:
@@ -241,6 +249,7 @@ class PostgresSource:
                 for statement in _settings(self._config):
                     catalog.ask(connection, statement)
                 reading = PostgresReading(connection, address, self._config, pace)
+                reading.place = choice.note
             yield reading
 
     def prepare(self) -> None:

@@ -11,10 +11,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from limnos.sources.postgres.refusals import garbled
+
 Array: TypeAlias = Any  # an array or type of Arrow, of which the stubs do not know enough
 Kind: TypeAlias = Any
 
-_LENGTH = 4
+_LENGTH, _NULL = 4, -1
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Point at rows in a buffer, from the first value of each to its end; all of it holds only until the next rows are asked for."""
+
+    buffer: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,8 @@ class Cells:
         taken = _take(buffer, starts, _LENGTH + width)
         lengths = _field(taken, 0, ">i4")
         nulls = lengths < 0
+        if (lengths < _NULL).any():
+            raise garbled()
         if not nulls.any():
             return cls(buffer, starts + _LENGTH, lengths, None, taken, _LENGTH)
         return cls(buffer, starts + _LENGTH, np.maximum(lengths, 0), nulls, taken, _LENGTH)

@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from limnos.sources.postgres.cells import Array, Cells, Kind, buffer
+from limnos.sources.postgres.refusals import garbled
 
-_Ints: TypeAlias = NDArray[np.int16]
+_Ints: TypeAlias = NDArray[np.int32]
 _Limb: TypeAlias = NDArray[np.uint64]
 _Odd: TypeAlias = NDArray[np.bool_]
 
@@ -23,6 +24,7 @@ _BASE, _GROUP = 10_000, 4
 _HEAD = Struct(">hhHH")
 _NEGATIVE = 0x4000
 _SPECIAL = {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}
+_SIGNS = (0, _NEGATIVE, *_SPECIAL)
 # What fits 64 bits together with the three digits that may fill up its last group.
 _SHORT = 15
 _POWERS = _BASE ** np.arange(5, dtype=np.int64)
@@ -32,10 +34,11 @@ _BITS, _MASK = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 def decode(cells: Cells, kind: Kind) -> Array:
     """Decode a numeric(p,s); a column with a value that is no such decimal comes as text."""
-    count, weight, sign = cells.values(">i2"), cells.values(">i2", 2), cells.values(">u2", 4)
+    count, weight, sign = cells.values(">u2").astype(np.int32), cells.values(">i2", 2).astype(np.int32), cells.values(">u2", 4)
+    _prove(cells, kind, count, sign)
     groups = -(-kind.scale // _GROUP)
     # The power of the base that the last group stands for, in units of the scale filled up to whole groups.
-    last = weight - count + np.int16(1 + groups)
+    last = weight - count + 1 + groups
     odd = (((last < 0) | _too_large(cells, kind, weight)) & (count > 0)) | (sign > _NEGATIVE)
     if kind.precision <= _SHORT:
         known, wrong = _short(cells, kind, count, last, sign != 0, groups)
@@ -43,6 +46,21 @@ def decode(cells: Cells, kind: Kind) -> Array:
         known, wrong = _long(cells, kind, count, last, sign != 0, groups)
     found = cells.present(odd | wrong)
     return known if found is None else _texts(cells, known, found)
+
+
+def _prove(cells: Cells, kind: Kind, count: _Ints, sign: NDArray[np.uint16]) -> None:
+    """Refuse what has not the length or the sign of a numeric, or digits that are not of the base."""
+    there = np.full(len(count), fill_value=True) if cells.nulls is None else ~cells.nulls
+    wrong = (cells.lengths != _HEAD.size + 2 * count) | ~np.isin(sign, _SIGNS)
+    most = _most(kind, -(-kind.scale // _GROUP))
+    for place in range(min(int(count.max(initial=0)), most)):
+        wrong |= (cells.values(">u2", _HEAD.size + 2 * place) >= _BASE) & (count > place)
+    if (wrong & there).any():
+        raise garbled()
+    for at in np.flatnonzero((count > most) & there).tolist():
+        digits = np.frombuffer(cells.buffer, ">u2", int(count[at]), int(cells.places[at]) + _HEAD.size)
+        if (digits >= _BASE).any():
+            raise garbled()
 
 
 def width(kind: Kind) -> int:

@@ -9,7 +9,8 @@ from queue import Full, Queue
 
 import pyarrow as pa
 
-from limnos.sources.postgres.wire import Rows, Wire
+from limnos.sources.postgres.cells import Rows
+from limnos.sources.postgres.wire import Wire
 from limnos.sources.protect import Pace
 
 _WAIT_S = 0.1

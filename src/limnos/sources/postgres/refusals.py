@@ -18,6 +18,7 @@ _DEFAULTS = {"connect_timeout": "10", "application_name": "limnos", "client_enco
 _PORTS = re.compile("[0-9,]*")
 _CANCELED, _LOCKED, _NO_TABLE, _NO_RIGHT, _NO_TEXT = "57014", "55P03", "42P01", "42501", "22021"
 _GONE = ("08", "57P")
+_GARBLED = "08P01"
 
 
 class Address:
@@ -121,6 +122,14 @@ class Address:
                 expected="a user that may connect and read",
                 hint=self.hint,
             )
+        if state == _GARBLED:
+            return SourceUnreachable(
+                f'postgres "{name}" sends what is not PostgreSQL\'s protocol',
+                subject=where,
+                seen=text,
+                expected="messages and rows of COPY as PostgreSQL writes them",
+                hint=f"look at what stands between here and the server, then run `limnos doctor {name}`",
+            )
         if (state and not state.startswith(_GONE)) or "ERROR:" in text:
             hint = f"correct what the server names, then run `limnos doctor {name}`"
             return SourceRefused(
@@ -129,6 +138,11 @@ class Address:
         return SourceUnreachable(
             f'postgres "{name}" does not answer', subject=where, seen=text, expected="a PostgreSQL server", hint=self.hint
         )
+
+
+def garbled() -> psycopg.Error:
+    """Say that what was received cannot be taken apart."""
+    return psycopg.errors.ProtocolViolation("received what is no row of a binary COPY")
 
 
 def changed(source: str, table: str, seen: str) -> SourceChanged:

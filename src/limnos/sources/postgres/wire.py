@@ -8,13 +8,13 @@ Source: PostgreSQL documentation, "Message Formats" and "COPY", "Binary Format".
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import select
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Protocol
 
@@ -23,6 +23,10 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import errors, pq
 
+from limnos.sources.postgres import native
+from limnos.sources.postgres.cells import Rows
+from limnos.sources.postgres.refusals import garbled
+
 _MESSAGE, _HEAD = Struct(">ci"), Struct(">Bi")
 _LENGTH, _FORMAT = Struct(">i"), Struct(">bh")
 _ROW, _READY, _ERROR = ord("d"), ord("Z"), ord("E")
@@ -30,23 +34,17 @@ _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 # Where "H" says how many columns there are.
 _COLUMNS = slice(6, 8)
 _BUFFER_BYTES = 2 * 1024 * 1024
+# Of what arrives, so that a reader is not woken for each packet.
+_AT_ONCE_BYTES = 256 * 1024
 _WALKS, _FEW_WALKS, _STRIDE_BYTES = 320, 8, 4096
 # A value is taken out together with the bytes behind it.
 PADDING_BYTES = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Point at rows in a buffer: `starts` are the places of their values; both hold only until the next rows are asked for."""
-
-    buffer: NDArray[np.uint8]
-    starts: NDArray[np.int64]
-
-
 class _Line(Protocol):
     def ask(self, sql: str) -> None: ...
 
-    def receive(self, into: memoryview) -> int: ...
+    def receive(self, into: bytearray, filled: int, most: int) -> int: ...
 
 
 class Wire:
@@ -54,13 +52,15 @@ class Wire:
 
     Args:
         connection: In a transaction, with nothing under way.
+        library: Compiled code that tells the messages apart, if there is some.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], library: ctypes.CDLL | None = None) -> None:
+        self._library = library
         # The driver's own must not be collected while its socket is in use.
         self._connection = connection
         self._socket = socket.socket(fileno=os.dup(connection.pgconn.socket))
-        self._line: _Line = _Socket(self._socket) if _plain(connection) else _Driver(connection)
+        self._line: _Line = _Socket(self._socket, library) if _plain(connection) else _Driver(connection)
         self._buffer = bytearray(_BUFFER_BYTES + PADDING_BYTES)
         self._filled = 0
         self._row: re.Pattern[bytes] | None = None
@@ -76,7 +76,7 @@ class Wire:
         self._connection.close()
 
     def copy(self, select: str) -> Generator[Rows]:
-        """Give the rows of a SELECT, in binary; the last value of a row ends where the next message begins.
+        """Give the rows of a SELECT, in binary.
 
         Raises:
             psycopg.Error: If the server refuses, or is gone.
@@ -86,9 +86,9 @@ class Wire:
         ready = False
         while not ready:
             self._receive()
-            starts, at, ready = self._messages()
-            if len(starts):
-                yield Rows(np.frombuffer(self._buffer, np.uint8), starts)
+            rows, at, ready = self._messages()
+            if len(rows.starts):
+                yield rows
             rest = self._filled - at
             self._buffer[:rest] = self._buffer[at : self._filled]
             self._filled = rest
@@ -97,21 +97,24 @@ class Wire:
         """Fill the buffer, or up to what ends the answer; make it larger for a message that does not fit."""
         if self._filled >= len(self._buffer) - PADDING_BYTES:
             self._buffer = self._buffer + bytes(len(self._buffer) - PADDING_BYTES)
-        view = memoryview(self._buffer)[: len(self._buffer) - PADDING_BYTES]
-        while self._filled < len(view):
-            received = self._line.receive(view[self._filled :])
-            if not received:
+        most = len(self._buffer) - PADDING_BYTES
+        while self._filled < most:
+            reached = self._line.receive(self._buffer, self._filled, most)
+            if reached == self._filled:
                 self._messages()  # The server's last word may be why.
                 raise errors.ConnectionFailure("server closed the connection unexpectedly")
-            self._filled += received
+            self._filled = reached
             if self._buffer.startswith(b"Z\0\0\0\5", self._filled - 6):
                 return
 
-    def _messages(self) -> tuple[NDArray[np.int64], int, bool]:
-        """Tell the messages apart: the starts of the rows, where the first incomplete message begins, and whether the answer is over."""
+    def _messages(self) -> tuple[Rows, int, bool]:
+        """Tell the messages apart: the rows, where the first incomplete message begins, and whether the answer is over."""
         if self._buffer.startswith(b"H"):
             self._row = row_of(bytes(self._buffer[_COLUMNS]))
-        places, at = walk(self._buffer, self._filled, self._row)
+        if self._library:
+            places, at = native.messages(self._library, self._buffer, self._filled)
+        else:
+            places, at = walk(self._buffer, self._filled, self._row)
         kinds = np.frombuffer(self._buffer, np.uint8)[places]
         ready = False
         for place in places[kinds != _ROW].tolist():
@@ -119,7 +122,8 @@ class Wire:
             if kind == _ERROR:
                 raise _refusal(bytes(self._buffer[place + _HEAD.size : place + 1 + length]))
             ready = kind == _READY
-        return _rows(self._buffer, places[kinds == _ROW] + _HEAD.size), at, ready
+        rows = kinds == _ROW
+        return _rows(self._buffer, places[rows] + _HEAD.size, np.append(places[1:], at)[rows]), at, ready
 
 
 def row_of(columns: bytes) -> re.Pattern[bytes]:
@@ -165,7 +169,10 @@ def _steps(buffer: bytearray, begins: NDArray[np.int64], limits: NDArray[np.int6
 def _one_by_one(buffer: bytearray, filled: int, at: int) -> tuple[NDArray[np.int64], int]:
     places: list[int] = []
     while at + _HEAD.size <= filled:
-        end = at + 1 + _LENGTH.unpack_from(buffer, at + 1)[0]
+        (length,) = _LENGTH.unpack_from(buffer, at + 1)
+        if length < _LENGTH.size:
+            raise garbled()
+        end = at + 1 + length
         if end > filled:
             break
         places.append(at)
@@ -173,19 +180,21 @@ def _one_by_one(buffer: bytearray, filled: int, at: int) -> tuple[NDArray[np.int
     return np.array(places, np.int64), at
 
 
-def _rows(buffer: bytearray, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Leave out the header, which stands before the first row, and the trailer; give where the values begin."""
+def _rows(buffer: bytearray, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Rows:
+    """Leave out the header, which stands before the first row, and the trailer."""
     if len(starts) and buffer.startswith(_SIGNATURE, int(starts[0])):
         (extension,) = _LENGTH.unpack_from(buffer, starts[0] + len(_SIGNATURE) + 4)
         (length,) = _LENGTH.unpack_from(buffer, starts[0] - 4)
         header = len(_SIGNATURE) + 8 + extension
+        if extension < 0 or length - 4 < header:
+            raise garbled()
         if length - 4 > header:
             starts[0] += header
         else:
-            starts = starts[1:]
+            starts, ends = starts[1:], ends[1:]
     if len(starts) and buffer.startswith(b"\xff\xff", int(starts[-1])):
-        starts = starts[:-1]
-    return starts + 2
+        starts, ends = starts[:-1], ends[:-1]
+    return Rows(np.frombuffer(buffer, np.uint8), starts + 2, ends)
 
 
 def _refusal(fields: bytes) -> psycopg.Error:
@@ -206,9 +215,12 @@ def _plain(connection: psycopg.Connection[Any]) -> bool:
 class _Socket:
     """Speak over the connection's own socket."""
 
-    def __init__(self, line: socket.socket) -> None:
+    def __init__(self, line: socket.socket, library: ctypes.CDLL | None) -> None:
         self._socket = line
+        self._library = library
         self._socket.setblocking(True)
+        if library:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _AT_ONCE_BYTES)
 
     def ask(self, sql: str) -> None:
         query = sql.encode() + b"\0"
@@ -217,9 +229,11 @@ class _Socket:
         except OSError as error:
             raise errors.ConnectionFailure(str(error)) from error
 
-    def receive(self, into: memoryview) -> int:
+    def receive(self, into: bytearray, filled: int, most: int) -> int:
         try:
-            return self._socket.recv_into(into)
+            if self._library:
+                return native.receive(self._library, self._socket.fileno(), into, filled, most)
+            return filled + self._socket.recv_into(memoryview(into)[filled:most])
         except OSError as error:
             raise errors.ConnectionFailure(str(error)) from error
 
@@ -236,13 +250,13 @@ class _Driver:
         self._connection.pgconn.send_query(sql.encode())
         self._answer = self._messages()
 
-    def receive(self, into: memoryview) -> int:
+    def receive(self, into: bytearray, filled: int, most: int) -> int:
         if not self._pending:
             self._pending = memoryview(next(self._answer, b""))
-        taken = self._pending[: len(into)]
-        into[: len(taken)] = taken
+        taken = self._pending[: most - filled]
+        memoryview(into)[filled : filled + len(taken)] = taken
         self._pending = self._pending[len(taken) :]
-        return len(taken)
+        return filled + len(taken)
 
     def _messages(self) -> Iterator[bytes]:
         connection = self._connection.pgconn
