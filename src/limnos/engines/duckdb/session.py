@@ -55,8 +55,7 @@ class DuckSession:
             QueryInvalid: If it does not parse, bind or run; also while it is read.
             StorageFailed: If a file cannot be read; also while it is read.
         """
-        for name, rows in inputs.items():
-            self._connection.register(name, rows)
+        self._register(inputs)
         with in_our_words(self._connection, _of_session):
             self._reach(sql)
             reader = self._connection.execute(sql).to_arrow_reader(BATCH_ROWS)
@@ -85,13 +84,17 @@ class DuckSession:
 
     @contextmanager
     def _inputs(self, inputs: Mapping[str, pa.Table | pa.RecordBatchReader]) -> Generator[None]:
-        for name, rows in inputs.items():
-            self._connection.register(name, rows)
+        self._register(inputs)
         try:
             yield
         finally:
             for name in inputs:
                 self._connection.unregister(name)
+
+    def _register(self, inputs: Mapping[str, pa.Table | pa.RecordBatchReader]) -> None:
+        for name, rows in inputs.items():
+            # The driver would read a reader ahead of the engine, without a bound; the same stream as a capsule is read as it is asked for.
+            self._connection.register(name, rows.__arrow_c_stream__() if isinstance(rows, pa.RecordBatchReader) else rows)
 
 
 def guarded(reader: pa.RecordBatchReader, ours: Callable[[duckdb.Error], LimnosError]) -> pa.RecordBatchReader:
