@@ -145,6 +145,7 @@ def _source_parents(candidate: Candidate) -> frozenset[TableName]:
 
 def _published(parts: Parts, run_id: str, loads: Sequence[Load], start: float) -> RunResult:
     _publish(parts, run_id, loads)
+    parts.catalog.sweep()
     if any(one.result.status in {TableStatus.HELD, TableStatus.FAILED} for one in loads):
         parts.catalog.discard(run_id)
         parts.step("run.tidied")
