@@ -26,7 +26,8 @@ pytestmark = pytest.mark.e2e
 ROWS, CHUNK_BLOCKS = 9_000, 16
 # Dates and amounts that no type of the lake holds, some in each chunk, and sizes that break a rule.
 TABLE = f"""
-CREATE TABLE big AS SELECT n::int AS id, n %% 500 AS size, (CASE WHEN n %% 1111 = 5 THEN 'NaN' ELSE n / 4.0 END)::numeric(12,2) AS amount, repeat('x', 60) AS pad,
+CREATE TABLE big AS SELECT n::int AS id, n %% 500 AS size,
+    (CASE WHEN n %% 1111 = 5 THEN 'NaN' ELSE n / 4.0 END)::numeric(12,2) AS amount, repeat('x', 60) AS pad,
     CASE WHEN n %% 700 = 1 THEN 'infinity'::date ELSE date '2024-01-01' + n %% 365 END AS day FROM generate_series(1, {ROWS}) n;
 ALTER TABLE big ADD PRIMARY KEY (id)
 """.replace("%%", "%")
