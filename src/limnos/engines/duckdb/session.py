@@ -19,6 +19,8 @@ from limnos.model.names import literal, quoted
 
 BATCH_ROWS = 65_536
 _CODEC = "zstd"
+# Of a row group, each thread holds the rows and what they are compressed to. Two thirds of the default, for files 1 % larger.
+_ROWS_AT_ONCE = 81_920
 
 
 class DuckSession:
@@ -140,6 +142,7 @@ def _copy(sql: str, layout: Layout) -> str:
     elif not layout.one_file:
         options.append("PER_THREAD_OUTPUT")
     if layout.one_file and not layout.partitions:
+        options.append(f"ROW_GROUP_SIZE {_ROWS_AT_ONCE}")
         target = f"{target}/{uuid4()}.parquet"
     else:
         options += ["FILENAME_PATTERN '{uuid}'", "OVERWRITE_OR_IGNORE"]

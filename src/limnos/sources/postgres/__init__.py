@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
@@ -105,11 +106,26 @@ class PostgresReading:
         """Count the rows of each chunk, and sum up their versions; a chunk without rows is none."""
         division = transfer.divide(self._connection, table)
         versions = catalog.VERSION if self._connection.info.server_version >= catalog.TID_HASHES else catalog.OLD_VERSION
-        sums = self._ask(f"SELECT {division.place}, count(*), sum({versions})::text FROM {self._sql(table.name)} GROUP BY 1 ORDER BY 1")
-        starts = {place: (place - 1) * division.step for place, _, _ in sums}
-        chunks = {starts[place]: Chunk(division.name(starts[place]), rows, total) for place, rows, total in sums}
+        asked = [
+            f"SELECT {start}::int8, count(*), sum({versions})::text FROM {self._sql(table.name)} WHERE {where}"
+            for start, where in division.ranges().items()
+        ]
+        chunks = {start: Chunk(division.name(start), rows, total) for start, rows, total in self._all(asked) if rows}
         self._divisions[table.name] = division, chunks
         return chunks.values()
+
+    def _all(self, selects: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+        """Give the rows of many SELECTs. The server runs each on one core: several connections share them, as its own workers would."""
+        lanes = min(self._config.protect.connections, len(selects))
+        if lanes == 1:
+            return self._ask(" UNION ALL ".join(selects))
+
+        def share(lane: int) -> list[tuple[Any, ...]]:
+            with self._another() as connection:
+                return catalog.ask(connection, " UNION ALL ".join(selects[lane::lanes]))
+
+        with ThreadPoolExecutor(lanes) as pool:
+            return sorted(row for rows in pool.map(share, range(lanes)) for row in rows)
 
     def read(self, table: str, contract: Contract) -> Extract:
         """Stream a table over connections of its own, which open with the first batch and must find this reading still open."""
@@ -232,14 +248,18 @@ class PostgresReading:
 
     @contextmanager
     def _lane(self) -> Generator[Wire]:
+        with self._another() as connection, closing(Wire(connection)) as wire:
+            yield wire
+
+    @contextmanager
+    def _another(self) -> Generator[psycopg.Connection[Any]]:
         """Open one more connection that sees what this reading sees."""
         with closing(psycopg.connect(self._address.conninfo, autocommit=True, prepare_threshold=None)) as connection:
             catalog.ask(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             catalog.ask(connection, f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}")
             for statement in _settings(self._config):
                 catalog.ask(connection, statement)
-            with closing(Wire(connection)) as wire:
-                yield wire
+            yield connection
 
 
 class PostgresSource:

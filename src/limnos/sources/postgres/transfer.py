@@ -1,11 +1,11 @@
 """Divide a table into chunks, and chunks into parts that can be read at once.
 
-Source: PostgreSQL documentation, "System Columns" (ctid), "Mathematical Functions" (width_bucket); release notes of version 14 (scans of
-ranges of ctid).
+Source: PostgreSQL documentation, "System Columns" (ctid), release notes of version 14 (scans of ranges of ctid).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,24 +36,24 @@ class Division:
         """The first block of each chunk; none where the table is not divided."""
         return range(0, self.blocks, self.step)
 
-    @property
-    def place(self) -> str:
-        """Write the SQL of the number of a row's chunk, from 1."""
-        if len(self.starts) < 2:
-            return "1"
-        bounds = ", ".join(f"'({start},0)'" for start in self.starts)
-        return f"width_bucket(ctid, ARRAY[{bounds}]::tid[])"
-
     def name(self, start: int) -> str:
         """Name a chunk by where it is."""
         return f"{start}+{self.step}"
 
+    def ranges(self) -> Mapping[int, str]:
+        """Write the condition of each chunk, by its first block; an undivided table is one without a condition."""
+        if len(self.starts) < 2:
+            return {0: "TRUE"}
+        return {start: _range(start, self._end(start)) for start in self.starts}
+
     def selects(self, select: str, start: int) -> tuple[str, ...]:
         """Write the SELECTs that give each row of a chunk once between them."""
-        end = min(start + self.step, self.blocks)
-        lows = range(start, end, _PART_BLOCKS)
-        highs = [*lows[1:], start + self.step if end < self.blocks else None]
+        lows = range(start, min(start + self.step, self.blocks), _PART_BLOCKS)
+        highs = [*lows[1:], self._end(start)]
         return tuple(f"{select} WHERE {_range(low, high)}" for low, high in zip(lows, highs, strict=True))
+
+    def _end(self, start: int) -> int | None:
+        return start + self.step if start + self.step < self.blocks else None
 
 
 def divide(connection: psycopg.Connection[Any], table: catalog.Table) -> Division:
