@@ -49,6 +49,7 @@ def upkeep(parts: Parts, patterns: Sequence[str], *, wait_s: float) -> tuple[Upk
     with exclusive(parts.state, f"upkeep {run_id}", wait_s=wait_s):
         recover(parts)
         parts.catalog.forget()
+        parts.catalog.sweep()
         pinned = parts.catalog.pin()
         chosen = matching([table for table, snapshot in pinned.items() if snapshot.run_id], patterns)
         marks = parts.ledger.marks()

@@ -82,11 +82,11 @@ class Catalog(Protocol):
         ...
 
     def forget(self, table: TableName | None = None) -> None:
-        """Give up the remembered chunks of a table, or of all, and delete their files."""
+        """Give up the remembered chunks of a table, or of all; `sweep` deletes their files."""
         ...
 
     def sweep(self) -> None:
-        """Delete the files of chunks that are remembered no more and were not published; `publish` leaves that to its caller."""
+        """Delete the files of chunks that are remembered no more and were not published."""
         ...
 
     def probe(self) -> str:

@@ -133,7 +133,6 @@ class LakeCatalog:
         if useless:
             with self._engine.begin() as connection:
                 chunks.spend(connection, table, names=useless)
-            self.sweep()
         return tuple(fit)
 
     def _whole(self, landed: LandedChunk, digest: str) -> bool:
@@ -143,10 +142,9 @@ class LakeCatalog:
             return False
 
     def forget(self, table: TableName | None = None) -> None:
-        """Give up the remembered chunks of a table, or of all, and delete their files."""
+        """Give up the remembered chunks of a table, or of all; `sweep` deletes their files."""
         with self._engine.begin() as connection:
             chunks.spend(connection, table)
-        self.sweep()
 
     def sweep(self) -> None:
         """Delete the files of chunks that are remembered no more and were not published."""
