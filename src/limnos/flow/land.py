@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
 
 from limnos.errors import LimnosError, MalformedFile, QueryInvalid
 from limnos.flow.set_aside import FAILED
 from limnos.model.casts import RECORD, Casts, numbered
+from limnos.model.chunk import Chunk, Chunks, LandedChunk
 from limnos.model.contract import Contract
 from limnos.model.conversion import as_text
 from limnos.model.data import Layout, WrittenFile
 from limnos.model.extract import Extract
-from limnos.model.names import quoted
+from limnos.model.names import literal, quoted
 from limnos.ports import Engine, Session
 
 _Array: TypeAlias = Any  # an array whose members pyarrow's stubs do not know
@@ -26,10 +30,15 @@ _PLAIN_SCALE = 6
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """Hold the files of the rows that fit, and how many did not; those are in the table `FAILED` of the session, raw, with `_record`."""
+    """Hold the files of the rows that fit, and how many did not; those are in the table `FAILED` of the session, raw, with `_record`.
+
+    Of `chunks`, so many are `reused`: an earlier run had read them.
+    """
 
     files: tuple[WrittenFile, ...]
     failed: int
+    reused: int = 0
+    chunks: int = 0
 
     @property
     def rows(self) -> int:
@@ -37,13 +46,29 @@ class Landed:
         return sum(file.rows for file in self.files)
 
 
-def land(engine: Engine, session: Session, extract: Extract, contract: Contract, layout: Layout) -> Landed:
+class Memory(Protocol):
+    """Remember the chunks of one table until it is published."""
+
+    def remembered(self, basis: str, wanted: Sequence[Chunk]) -> Sequence[LandedChunk]:
+        """Give the wanted chunks that were landed on this basis before."""
+        ...
+
+    def remember(self, landed: LandedChunk, done: int, total: int) -> None:
+        """Remember a chunk, which makes `done` of `total`."""
+        ...
+
+
+def land(engine: Engine, session: Session, extract: Extract, contract: Contract, layout: Layout, memory: Memory | None = None) -> Landed:
     """Write the typed rows of `extract`; a scan costs a second reading only if rows failed, a stream is read once.
+
+    With a `memory`, a stream that comes in chunks is landed chunk by chunk, but for those that are remembered.
 
     Raises:
         MalformedFile: If the engine gives up on what a scan reads.
     """
     casts = Casts.of(extract.schema, contract)
+    if memory is not None and extract.chunks is not None and not layout.partitions:
+        return _land_chunks(engine, session, extract, replace(layout, one_file=True), casts, memory)
     if extract.batches is not None:
         return _land_stream(engine, session, extract, layout, casts)
     try:
@@ -67,22 +92,75 @@ def _land_scan(session: Session, extract: Extract, layout: Layout, casts: Casts)
 
 
 def _land_stream(engine: Engine, session: Session, extract: Extract, layout: Layout, casts: Casts) -> Landed:
-    stream = Stream(extract)
+    with _converter(engine, extract, casts) as converter:
+        files = _write_stream(session, converter, Stream(extract), layout, casts)
+        failed = converter.run(f"SELECT * FROM {FAILED}") if converter else None
+    if not failed:
+        return Landed(files, 0)
+    session.run(f"CREATE TEMP TABLE {FAILED} AS SELECT * FROM failed", failed=failed)
+    return Landed(files, failed.num_rows)
+
+
+def _land_chunks(engine: Engine, session: Session, extract: Extract, layout: Layout, casts: Casts, memory: Memory) -> Landed:
+    """Land what is not remembered, and remember each chunk as soon as its files are complete."""
+    chunks = extract.chunks
+    assert chunks is not None  # noqa: S101 the caller asked
+    basis = _basis(chunks, extract.schema, casts.contract, layout)
+    landed = list(memory.remembered(basis, chunks.all))
+    reused, there = len(landed), {one.chunk for one in landed}
+    missing = [chunk for chunk in chunks.all if chunk not in there]
+    with _converter(engine, extract, casts) as converter, closing(chunks.read(missing)) as parts:
+        for chunk, batches in zip(missing, parts, strict=True):
+            files = _write_stream(session, converter, Stream(replace(extract, batches=batches)), layout, casts)
+            landed.append(LandedChunk(chunk, basis, files, _write_failed(session, converter, layout)))
+            if landed[-1].rows == chunk.rows:
+                memory.remember(landed[-1], len(landed), len(chunks.all))
+    failed = tuple(file for one in landed for file in one.failed)
+    if failed:
+        paths = ", ".join(literal(file.path) for file in failed)
+        numbers = f"SELECT * REPLACE (row_number() OVER () - 1 AS {RECORD}) FROM read_parquet([{paths}], hive_partitioning = false)"
+        session.run(f"CREATE TEMP TABLE {FAILED} AS {numbers}")
+    return Landed(tuple(file for one in landed for file in one.files), sum(file.rows for file in failed), reused, len(chunks.all))
+
+
+def _basis(chunks: Chunks, raw: pa.Schema, contract: Contract, layout: Layout) -> str:
+    """Say all that the files of a chunk depend on beside its rows."""
+    directory = layout.directory.rsplit("/", 1)[0]
+    said = [chunks.basis, str(raw), contract.version, directory, layout.field_ids, version("limnos")]
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _converter(engine: Engine, extract: Extract, casts: Casts) -> Generator[Session | None]:
+    """Open a session that converts batches, with an empty table `FAILED`; None where every value fits."""
     if not casts.fails:
-        return Landed(stream.write(session, casts.fitting("raw"), layout, stream.reader()), 0)
+        yield None
+        return
     with engine.session() as converter:
         empty = extract.schema.empty_table()
         converter.run(f"CREATE TEMP TABLE {FAILED} AS SELECT 0::BIGINT AS {RECORD}, * FROM raw", raw=empty)
-        good = _fitting(converter, stream, casts)
-        first = next(good, None)
-        files: tuple[WrittenFile, ...] = ()
-        if first is not None:
-            reader = pa.RecordBatchReader.from_batches(first.schema, _chain(first, good))
-            files = stream.write(session, "SELECT * FROM raw", layout, reader)
-        failed = converter.run(f"SELECT * FROM {FAILED}")
-    if failed.num_rows:
-        session.run(f"CREATE TEMP TABLE {FAILED} AS SELECT * FROM failed", failed=failed)
-    return Landed(files, failed.num_rows)
+        yield converter
+
+
+def _write_stream(session: Session, converter: Session | None, stream: Stream, layout: Layout, casts: Casts) -> tuple[WrittenFile, ...]:
+    """Write the rows that fit; the others are added to the converter's table `FAILED`."""
+    if converter is None:
+        return stream.write(session, casts.fitting("raw"), layout, stream.reader())
+    good = _fitting(converter, stream, casts)
+    first = next(good, None)
+    if first is None:
+        return ()
+    reader = pa.RecordBatchReader.from_batches(first.schema, _chain(first, good))
+    return stream.write(session, "SELECT * FROM raw", layout, reader)
+
+
+def _write_failed(session: Session, converter: Session | None, layout: Layout) -> tuple[WrittenFile, ...]:
+    """Move the rows of the converter's table `FAILED` into a file."""
+    failed = converter.run(f"SELECT * FROM {FAILED}") if converter else None
+    if not converter or not failed:
+        return ()
+    converter.run(f"DELETE FROM {FAILED}")
+    return session.write("SELECT * FROM failed", replace(layout, field_ids={}), failed=failed)
 
 
 def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

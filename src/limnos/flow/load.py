@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from limnos.errors import LimnosError
+from limnos.errors import LimnosError, WorldError
 from limnos.flow import land as landing
 from limnos.flow import set_aside
 from limnos.flow.catch_up import above, catch_up, demand_key, snapshot_merge
@@ -20,6 +20,7 @@ from limnos.flow.sourcing import Candidate
 from limnos.ledger.events import Mark
 from limnos.model.casts import Casts, names
 from limnos.model.changes import Window
+from limnos.model.chunk import Chunk, LandedChunk
 from limnos.model.contract import Contract
 from limnos.model.data import Layout, Relation, WrittenFile
 from limnos.model.extract import Extract
@@ -45,6 +46,9 @@ def load(parts: Parts, run_id: str, candidate: Candidate, versions: Versions, fe
             raise candidate.error
         done = _done(Loading(parts, run_id, candidate, versions, feeds))
     except LimnosError as error:
+        if not isinstance(error, WorldError):
+            # The same chunks would come to the same end again.
+            parts.catalog.forget(table)
         done = Load(TableResult(table, TableStatus.FAILED, error=error.as_json()))
     return replace(done, result=replace(done.result, seconds=time.perf_counter() - start))
 
@@ -86,6 +90,22 @@ def _done(loading: Loading) -> Load:
     return _Full(loading, caught_up).done(settled)
 
 
+@dataclass(frozen=True, slots=True)
+class _Remembering:
+    """Have the catalog remember the chunks of the table that is loaded."""
+
+    loading: Loading
+
+    def remembered(self, basis: str, wanted: Sequence[Chunk]) -> Sequence[LandedChunk]:
+        """Give the wanted chunks that were landed on this basis before."""
+        return self.loading.parts.catalog.remembered(self.loading.table, basis, wanted)
+
+    def remember(self, landed: LandedChunk, done: int, total: int) -> None:
+        """Remember a chunk, which makes `done` of `total`."""
+        self.loading.parts.catalog.remember(self.loading.table, landed)
+        self.loading.parts.step("table.chunk", self.loading.table, landed.chunk.name, done=done, total=total)
+
+
 @dataclass(slots=True)
 class _Full:
     """Read every row of a table anew; `why` says why, where changes would have been enough."""
@@ -111,8 +131,11 @@ class _Full:
         layout = loading.parts.catalog.layout(contract, loading.run_id, replace=True)
         loading.step("table.write", f"{extract.read:,} rows")
         with loading.parts.engine.session() as session:
-            landed = landing.land(loading.parts.engine, session, extract, contract, layout)
+            landed = landing.land(loading.parts.engine, session, extract, contract, layout, _Remembering(loading))
             loading.step("table.landed", f"{landed.rows:,} rows")
+            if landed.reused:
+                note = f"{landed.reused:,} of {landed.chunks:,} chunks were read before the interruption"
+                settled = replace(settled, notes=(*settled.notes, note))
             if extract.scan and position is not None:
                 # The engine read the outside world by itself: the source now makes sure that it stayed as it was.
                 loading.reading.position(loading.name)
@@ -177,9 +200,10 @@ class _Full:
             notes=settled.notes,
         )
         if any(verdict.holds for verdict in verdicts):
+            self.loading.parts.catalog.forget(self.loading.table)
             return Load(replace(result, written=0, quarantined=0, unchanged=result.read))
         entries = self._set_aside(session, extract, contract, relation, failed=landed.failed, bad=found.bad)
-        files = self._without_bad(session, contract, layout, landed.files, found.bad)
+        files = self._without_bad(session, contract, layout, landed, found.bad)
         self.loading.account(result, files, entries)
         mark = Mark(
             source.position,
@@ -191,6 +215,7 @@ class _Full:
             settled.source_rules,
         )
         if self._same_as_published(session, contract, files, entries):
+            self.loading.parts.catalog.forget(self.loading.table)
             self.loading.parts.catalog.delete([*files, *entries])
             return self._same(result, mark)
         self.loading.step("table.stage")
@@ -213,11 +238,12 @@ class _Full:
         return files
 
     def _without_bad(
-        self, session: Session, contract: Contract, layout: Layout, files: Sequence[WrittenFile], bad: int
+        self, session: Session, contract: Contract, layout: Layout, landed: landing.Landed, bad: int
     ) -> tuple[WrittenFile, ...]:
         """Rewrite the files that hold bad rows without them; the others stay as they are."""
+        files = landed.files
         if not bad:
-            return tuple(files)
+            return files
         touched = set(session.run(f"SELECT DISTINCT _file FROM {set_aside.BAD}").column(0).to_pylist())
         dirty = [file for file in files if file.path in touched]
         relation = Relation(self.loading.table, contract.schema, tuple(file.path for file in dirty), sum(file.rows for file in dirty))
@@ -227,7 +253,9 @@ class _Full:
             f"ANTI JOIN {set_aside.BAD} AS bad ON kept._file = bad._file AND kept._row = bad._row",
             layout,
         )
-        self.loading.parts.catalog.delete(dirty)
+        if not landed.chunks:
+            # Those of a chunk are whole, and serve the next run if this one dies.
+            self.loading.parts.catalog.delete(dirty)
         self.loading.step("table.rewritten", f"{len(dirty)} files")
         return (*(file for file in files if file.path not in touched), *clean)
 

@@ -7,7 +7,11 @@ from limnos.ledger.events import ABANDONED
 
 
 def recover(parts: Parts) -> tuple[str, ...]:
-    """Delete the files of each run that started and never ended, and record that; gives their run ids. The caller holds the lock."""
+    """Delete the files of each run that started and never ended, and record that; gives their run ids. The caller holds the lock.
+
+    Files of remembered chunks stay, for a load to go on from them.
+    """
+    parts.catalog.sweep()
     died = parts.ledger.open_runs()
     for run_id in died:
         parts.step("run.recover", detail=run_id)

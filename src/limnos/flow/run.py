@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
-from limnos.errors import LimnosError, WorldError
+from limnos.errors import LimnosError, StorageFailed, WorldError
 from limnos.flow.feed import Feeds
 from limnos.flow.load import load
 from limnos.flow.loading import Load, Versions
@@ -153,6 +153,9 @@ def _source_parents(candidate: Candidate) -> frozenset[TableName]:
 
 def _published(parts: Parts, run_id: str, loads: Sequence[Load], start: float) -> RunResult:
     _publish(parts, run_id, loads)
+    with suppress(StorageFailed):
+        # What was published stays so; the next run sweeps again.
+        parts.catalog.sweep()
     if any(one.result.status in {TableStatus.HELD, TableStatus.FAILED} for one in loads):
         parts.catalog.discard(run_id)
         parts.step("run.tidied")

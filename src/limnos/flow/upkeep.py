@@ -48,6 +48,8 @@ def upkeep(parts: Parts, patterns: Sequence[str], *, wait_s: float) -> tuple[Upk
     run_id = new_run_id()
     with exclusive(parts.state, f"upkeep {run_id}", wait_s=wait_s):
         recover(parts)
+        parts.catalog.forget()
+        parts.catalog.sweep()
         pinned = parts.catalog.pin()
         chosen = matching([table for table, snapshot in pinned.items() if snapshot.run_id], patterns)
         marks = parts.ledger.marks()

@@ -17,12 +17,14 @@ class Layout:
 
     `directory` is a path or URI without a trailing slash. `field_ids` maps each column to its Iceberg id, nested ones as
     `{"": id, "element": ...}` in the engine's notation. `partitions` maps an alias to the SQL expression whose value splits the files.
+    `one_file` asks for a single file, with the rows in any order; where there are partitions, it says nothing.
     """
 
     directory: str
     field_ids: Mapping[str, object]
     partitions: Mapping[str, str] = field(default_factory=dict[str, str])
     file_size_bytes: int = 512 * 1024 * 1024
+    one_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)

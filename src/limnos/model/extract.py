@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from limnos.model.chunk import Chunks
 from limnos.model.position import Position
 
 
@@ -24,6 +25,8 @@ class Extract:
     `rejects` is an SELECT of what could not even become a row, with the columns `origin VARCHAR, raw BLOB, reason VARCHAR`; `rejected`
     says how many; they count as read.
 
+    `chunks` gives the rows of `batches` in parts instead; one of the two is read. Such an extract has neither rejects nor origins.
+
     `origins` turns ordinals of raw rows (from 0) into what a person can look up, such as `airports.csv:1458`.
     """
 
@@ -35,6 +38,7 @@ class Extract:
     rejects: str = ""
     rejected: int = 0
     origins: Callable[[Sequence[int]], Sequence[str]] | None = None
+    chunks: Chunks | None = None
 
     @property
     def read(self) -> int:

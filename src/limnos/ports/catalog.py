@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from limnos.model.chunk import Chunk, LandedChunk
 from limnos.model.contract import Contract
 from limnos.model.data import Gone, Layout, LiveFile, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
@@ -69,7 +70,23 @@ class Catalog(Protocol):
         ...
 
     def discard(self, run_id: str) -> int:
-        """Delete every file that a run wrote and did not publish; gives how many."""
+        """Delete every file that a run wrote and did not publish, but for those of remembered chunks; gives how many."""
+        ...
+
+    def remember(self, table: TableName, landed: LandedChunk) -> None:
+        """Remember a chunk of a load that is not published yet; its files outlive the run until the table is published."""
+        ...
+
+    def remembered(self, table: TableName, basis: str, wanted: Sequence[Chunk]) -> tuple[LandedChunk, ...]:
+        """Give the wanted chunks that were landed on this basis and whose files are whole; forgets the others of the table."""
+        ...
+
+    def forget(self, table: TableName | None = None) -> None:
+        """Give up the remembered chunks of a table, or of all; `sweep` deletes their files."""
+        ...
+
+    def sweep(self) -> None:
+        """Delete the files of chunks that are remembered no more and were not published."""
         ...
 
     def probe(self) -> str:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Connection, Engine
 
+from limnos.errors import StorageFailed
+from limnos.model.chunk import Chunk, LandedChunk
 from limnos.model.contract import Contract
 from limnos.model.data import Gone, Layout, LiveFile, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
 from limnos.ports import Transaction as StateTransaction
-from limnos.tables import relations, versions
+from limnos.tables import chunks, relations, versions
 from limnos.tables.storage import Storage
 from limnos.tables.versions import Pointer
 
@@ -94,6 +96,7 @@ class LakeCatalog:
                 versions.move(connection, one.handle)
                 versions.record(connection, snapshot)
                 relations.record(connection, snapshot.metadata_location, one.relation)
+                chunks.spend(connection, snapshot.table, kept=frozenset(one.relation.files))
             published.append(snapshot)
         return tuple(published)
 
@@ -102,9 +105,10 @@ class LakeCatalog:
         self._storage.delete([file.path for file in files])
 
     def discard(self, run_id: str) -> int:
-        """Delete every file that a run wrote and did not publish; gives how many."""
+        """Delete every file that a run wrote and did not publish, but for those of remembered chunks; gives how many."""
         run = str(uuid.uuid5(uuid.NAMESPACE_URL, run_id))
         kept = {uri for snapshot in versions.published_by(self._engine, run_id) for uri in self._iceberg.parts(snapshot)}
+        kept |= {file.path for landed, _ in chunks.find(self._engine) for file in (*landed.files, *landed.failed)}
         stray = [
             uri
             for uri in self._storage.files_below(self._storage.uri)
@@ -114,6 +118,43 @@ class LakeCatalog:
         for directory in {uri[: uri.index(f"/data/{run_id}/")] + f"/data/{run_id}" for uri in stray if f"/data/{run_id}/" in uri}:
             self._storage.delete_empty_directories(directory)
         return count
+
+    def remember(self, table: TableName, landed: LandedChunk) -> None:
+        """Remember a chunk of a load that is not published yet; its files outlive the run until the table is published."""
+        digest = self._storage.digest((*landed.files, *landed.failed))
+        with self._engine.begin() as connection:
+            chunks.record(connection, table, landed, digest)
+
+    def remembered(self, table: TableName, basis: str, wanted: Sequence[Chunk]) -> tuple[LandedChunk, ...]:
+        """Give the wanted chunks that were landed on this basis and whose files are whole; forgets the others of the table."""
+        found = chunks.find(self._engine, table)
+        fit = [landed for landed, digest in found if landed.basis == basis and landed.chunk in wanted and self._whole(landed, digest)]
+        useless = {landed.chunk.name for landed, _ in found} - {landed.chunk.name for landed in fit}
+        if useless:
+            with self._engine.begin() as connection:
+                chunks.spend(connection, table, names=useless)
+        return tuple(fit)
+
+    def _whole(self, landed: LandedChunk, digest: str) -> bool:
+        try:
+            return self._storage.digest((*landed.files, *landed.failed)) == digest
+        except StorageFailed:
+            return False
+
+    def forget(self, table: TableName | None = None) -> None:
+        """Give up the remembered chunks of a table, or of all; `sweep` deletes their files."""
+        with self._engine.begin() as connection:
+            chunks.spend(connection, table)
+
+    def sweep(self) -> None:
+        """Delete the files of chunks that are remembered no more and were not published."""
+        uris = chunks.spent_files(self._engine)
+        if uris:
+            self._storage.delete(uris)
+            for directory in {uri.rsplit("/", 1)[0] for uri in uris}:
+                self._storage.delete_empty_directories(directory)
+            with self._engine.begin() as connection:
+                chunks.swept(connection, uris)
 
     def probe(self) -> str:
         """Write and delete a small file where tables are, and say so.

@@ -27,6 +27,7 @@ class Storage:
     def __init__(self, config: StorageConfig) -> None:
         self.uri = config.uri.rstrip("/")
         self.config = config
+        self._digests: dict[str, str] = {}
         self._files = fs.LocalFileSystem() if config.is_local else _s3(config.options)
 
     def path(self, uri: str) -> str:
@@ -122,6 +123,12 @@ class Storage:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def _sha256(self, uri: str) -> str:
+        """Digest one file, once: no file is ever written again under the same name."""
+        if uri not in self._digests:
+            self._digests[uri] = self._read_sha256(uri)
+        return self._digests[uri]
+
+    def _read_sha256(self, uri: str) -> str:
         digest = hashlib.sha256()
         with self.told("read", uri), self._files.open_input_stream(self.path(uri), buffer_size=0) as stream:
             while block := stream.read(_READ_BYTES):

@@ -27,8 +27,8 @@ def batches(seen: list[int]) -> Iterator[pa.RecordBatch]:
 
 USES: dict[str, Callable[[Session, pa.RecordBatchReader, Path], object]] = {
     "write": lambda session, raw, home: session.write("SELECT * FROM raw", Layout(str(home), {"n": 1, "text": 2}), raw=raw),
-    "run": lambda session, raw, home: session.run("SELECT sum(n), max(text) FROM raw", raw=raw),
-    "stream": lambda session, raw, home: [len(batch) for batch in session.stream("SELECT * FROM raw WHERE n % 1000 = 0", raw=raw)],
+    "run": lambda session, raw, _: session.run("SELECT sum(n), max(text) FROM raw", raw=raw),
+    "stream": lambda session, raw, _: [len(batch) for batch in session.stream("SELECT * FROM raw WHERE n % 1000 = 0", raw=raw)],
 }
 
 

@@ -15,6 +15,7 @@ from limnos.ports import Observer
 WORDS = {
     "table.open": "reading",
     "table.write": "writing",
+    "table.chunk": "writing",
     "table.audit": "judging",
     "table.quarantine": "setting bad rows aside",
     "run.publish": "publishing",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -14,6 +16,7 @@ import pyarrow as pa
 
 from limnos.errors import LimnosError, UnknownName, Unsupported
 from limnos.model.changes import Changes, Window
+from limnos.model.chunk import Chunk, Chunks
 from limnos.model.contract import Column, Contract
 from limnos.model.digest import Comparable, Question
 from limnos.model.extract import Extract
@@ -59,6 +62,7 @@ class PostgresReading:
         ((self._snapshot,),) = catalog.ask(connection, "SELECT pg_export_snapshot()")
         self._tables = catalog.tables(connection, self._schema)
         self._positions: dict[str, Position] = {}
+        self._divisions: dict[str, tuple[transfer.Division, Mapping[int, Chunk]]] = {}
         self._pace = pace
 
     def tables(self) -> tuple[str, ...]:
@@ -91,15 +95,40 @@ class PostgresReading:
                 expected="a table or a materialized view",
                 hint="nothing to do: it is read in every run",
             )
-        versions = catalog.VERSION if self._connection.info.server_version >= catalog.TID_HASHES else catalog.OLD_VERSION
         with self._address.refusals(table):
-            ((rows, total),) = catalog.ask(self._connection, f"SELECT count(*), coalesce(sum({versions}), 0)::text FROM {self._sql(table)}")
+            chunks = self._counted(found)
             self._unchanged(found)
             ((shape,),) = catalog.ask(self._connection, catalog.SHAPE, found.oid)
             ((allowed,),) = catalog.ask(self._connection, catalog.SERVER)
             server = list(catalog.ask(self._connection, catalog.IDENTITY)[0]) if allowed else [self._address.shown]
-        value = {"server": server, "oid": found.oid, "shape": shape, "rows": rows, "versions": total}
+        rows, total = sum(chunk.rows for chunk in chunks), sum(int(chunk.content) for chunk in chunks)
+        value = {"server": server, "oid": found.oid, "shape": shape, "rows": rows, "versions": str(total)}
         return self._positions.setdefault(table, Position(PostgresSource.kind, value))
+
+    def _counted(self, table: catalog.Table) -> Iterable[Chunk]:
+        """Count the rows of each chunk, and sum up their versions; a chunk without rows is none."""
+        division = transfer.divide(self._connection, table)
+        versions = catalog.VERSION if self._connection.info.server_version >= catalog.TID_HASHES else catalog.OLD_VERSION
+        asked = [
+            f"SELECT {start}::int8, count(*), sum({versions})::text FROM {self._sql(table.name)} WHERE {where}"
+            for start, where in division.ranges().items()
+        ]
+        chunks = {start: Chunk(division.name(start), rows, total) for start, rows, total in self._all(asked) if rows}
+        self._divisions[table.name] = division, chunks
+        return chunks.values()
+
+    def _all(self, selects: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+        """Give the rows of many SELECTs. The server runs each on one core: several connections share them, as its own workers would."""
+        lanes = min(self._config.protect.connections, len(selects))
+        if lanes == 1:
+            return self._ask(" UNION ALL ".join(selects))
+
+        def share(lane: int) -> list[tuple[Any, ...]]:
+            with self._another() as connection:
+                return catalog.ask(connection, " UNION ALL ".join(selects[lane::lanes]))
+
+        with ThreadPoolExecutor(lanes) as pool:
+            return sorted(row for rows in pool.map(share, range(lanes)) for row in rows)
 
     def read(self, table: str, contract: Contract) -> Extract:
         """Stream a table over connections of its own, which open with the first batch and must find this reading still open."""
@@ -125,9 +154,23 @@ class PostgresReading:
         carriers = catalog.carriers(self._connection, table, contract)
         self._unchanged(table)
         select = f"SELECT {', '.join(carrier.sql for carrier in carriers)} FROM {self._sql(table.name)}"
-        selects = (f"{select} WHERE {where}",) if where else transfer.selects(self._connection, table, select)
         schema = pa.schema([pa.field(carrier.name, carrier.announced) for carrier in carriers])
-        return Extract(schema, rows, position, batches=self._batches(table.name, selects, carriers))
+        division, counted = self._divisions.get(table.name, (transfer.Division(), {}))
+        if where or not position or len(division.starts) == 0:
+            plain = f"{select} WHERE {where}" if where else select
+            return Extract(schema, rows, position, batches=self._batches(table.name, (plain,), carriers))
+        parts = {counted[start].name: division.selects(select, start) for start in counted}
+
+        def read(chosen: Sequence[Chunk]) -> Generator[Iterator[pa.RecordBatch]]:
+            return self._parts(table.name, [parts[chunk.name] for chunk in chosen], carriers)
+
+        ((files,),) = catalog.ask(self._connection, catalog.FILES, table.oid, table.oid)
+        basis = {name: value for name, value in position.value.items() if name not in {"rows", "versions"}}
+        chunks = Chunks(json.dumps([basis, files, select], sort_keys=True), tuple(counted.values()), read)
+        everything = tuple(one for selects in parts.values() for one in selects)
+        return Extract(
+            schema, rows, position, batches=self._batches(table.name, everything, carriers), chunks=chunks if len(parts) > 1 else None
+        )
 
     def cut(self, table: str) -> Position:
         """Say where the change stream stands at this reading's snapshot."""
@@ -199,22 +242,37 @@ class PostgresReading:
             raise changed(self._config.name, table.name, "another file than at the beginning of the reading")
 
     def _batches(self, table: str, selects: Sequence[str], carriers: Sequence[Carrier]) -> Iterator[pa.RecordBatch]:
+        with closing(self._parts(table, [selects], carriers)) as parts:
+            for part in parts:
+                yield from part
+
+    def _parts(self, table: str, parts: Sequence[Sequence[str]], carriers: Sequence[Carrier]) -> Generator[Iterator[pa.RecordBatch]]:
         library = native.compiled().library
-        lanes = Parallel(partial(self._lane, library), selects, lambda rows: decode(rows, carriers, library), self._pace)
-        with self._address.refusals(table), closing(lanes.batches()) as batches:
+        lanes = Parallel(partial(self._lane, library), parts, lambda rows: decode(rows, carriers, library), self._pace)
+        with closing(lanes.parts()) as found:
+            for part in found:
+                yield self._told(table, part)
+
+    def _told(self, table: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with self._address.refusals(table):
             yield from batches
 
     @contextmanager
     def _lane(self, library: ctypes.CDLL | None) -> Generator[Wire]:
+        with self._another() as connection:
+            catalog.ask(connection, f"SET LOCAL statement_timeout = {round(self._pace.limit_s * 1000)}")
+            with closing(Wire(connection, library)) as wire:
+                yield wire
+
+    @contextmanager
+    def _another(self) -> Generator[psycopg.Connection[Any]]:
         """Open one more connection that sees what this reading sees."""
         with closing(psycopg.connect(self._address.conninfo, autocommit=True, prepare_threshold=None)) as connection:
             catalog.ask(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             catalog.ask(connection, f"SET TRANSACTION SNAPSHOT {literal(self._snapshot)}")
             for statement in _settings(self._config):
                 catalog.ask(connection, statement)
-            catalog.ask(connection, f"SET LOCAL statement_timeout = {round(self._pace.limit_s * 1000)}")
-            with closing(Wire(connection, library)) as wire:
-                yield wire
+            yield connection
 
 
 class PostgresSource:

@@ -82,6 +82,11 @@ SELECT count(*) FROM pg_class c
 WHERE (c.oid = %s OR c.oid IN (SELECT relid FROM pg_partition_tree(%s))) AND c.relkind IN ('r', 'm')
   AND c.relfilenode <> coalesce(pg_relation_filenode(c.oid), 0)
 """
+# The files of a relation as the snapshot sees them: CLUSTER moves rows to other places, and their versions with them.
+FILES = """
+SELECT array_agg(c.relfilenode::int8 ORDER BY c.oid) FROM pg_class c
+WHERE (c.oid = %s OR c.oid IN (SELECT relid FROM pg_partition_tree(%s))) AND c.relkind IN ('r', 'm')
+"""
 SERVER = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE')"
 IDENTITY = "SELECT s.system_identifier::text, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c"
 
