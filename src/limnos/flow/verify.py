@@ -17,8 +17,9 @@ from limnos.flow.quarantine import entries_with_status
 from limnos.flow.resolve import settle
 from limnos.flow.sourcing import Candidate, Opened, candidates, config_of, targets
 from limnos.ledger.events import Mark
+from limnos.ledger.sums import KeptSums
 from limnos.model.bookkeeping import Bookkeeping
-from limnos.model.casts import Casts, names
+from limnos.model.casts import Casts
 from limnos.model.comparison import Comparison
 from limnos.model.contract import Column, Contract
 from limnos.model.data import Relation, Snapshot, WrittenFile
@@ -28,7 +29,8 @@ from limnos.model.names import TableName, literal
 from limnos.model.project import Capability, Mode
 from limnos.ports import DigestReading, Reading, Session
 from limnos.quality.comparison import Matter, compare, verdicts
-from limnos.quality.comparison_sides import EngineSide, SourceSide, typed_rows, written, written_rows
+from limnos.quality.comparison_lake import LakeSide
+from limnos.quality.comparison_sides import EngineSide, SourceSide, written, written_rows
 from limnos.quality.quarantine import rows_back
 from limnos.tables.entries import QUARANTINE
 
@@ -101,8 +103,10 @@ def compare_table(
         rejected, source, left_out = pair.source(session)
         columns = _columns(pair.contract, content, left_out)
         matter = Matter(pair.contract.schema, pair.contract.key, columns, relation.rows, limit)
-        live = f"(SELECT {names(pair.contract.names)} FROM ({session.relation(relation)}) WHERE {pair.kept.current}) AS live"
-        found = compare(session, source, EngineSide(typed_rows(live, pair.contract.schema)), matter, aside)
+        lake = LakeSide(relation, pair.contract.schema, pair.kept.current, KeptSums(parts.state, candidate.table.target))
+        if isinstance(source, SourceSide) and matter.by_value:
+            matter = replace(matter, blocks=lake.blocks(session, matter.key, matter.buckets))
+        found = compare(session, source, lake, matter, aside)
     return Comparison(
         candidate.table.target,
         found.source_rows + rejected,

@@ -16,10 +16,11 @@ import pyarrow as pa
 from limnos.model.casts import names
 from limnos.model.comparison import Difference, Kind
 from limnos.model.contract import RuleSpec, Severity
-from limnos.model.digest import NUMBER, Ask, Question, by_value, form
+from limnos.model.digest import NUMBER, Ask, Blocks, Question, by_value, form
 from limnos.model.names import quoted
 from limnos.model.verdict import Dimension, Outcome, Verdict
 from limnos.ports import Session
+from limnos.quality.comparison_lake import LakeSide
 from limnos.quality.comparison_sides import EngineSide, SourceSide
 
 _ROWS_IN_A_BUCKET = 64
@@ -30,7 +31,8 @@ _PRIMES = (61, 251, 1021, 4093, 16381, 65521)
 class Matter:
     """Say what is compared: the `key` that tells rows apart (none: the whole row does) and the `columns` (none: rows are only counted).
 
-    `schema` has the types of both, `rows` is about how many there are, `limit` how many differences of each kind are shown.
+    `schema` has the types of both, `rows` is about how many there are, `limit` how many differences of each kind are shown; `blocks` choose
+    the buckets where a source has an index to gain from it.
     """
 
     schema: pa.Schema
@@ -38,12 +40,22 @@ class Matter:
     columns: tuple[str, ...]
     rows: int
     limit: int = 20
+    blocks: Blocks | None = None
+
+    @property
+    def by_value(self) -> bool:
+        """Whether the key's own values choose the bucket."""
+        return by_value([self.schema.field(name).type for name in self.key])
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets there are."""
+        return next((prime for prime in _PRIMES if prime * _ROWS_IN_A_BUCKET >= self.rows), _PRIMES[-1])
 
     @property
     def question(self) -> Question:
         """The first question."""
-        buckets = next((prime for prime in _PRIMES if prime * _ROWS_IN_A_BUCKET >= self.rows), _PRIMES[-1])
-        return Question(Ask.BUCKETS, self.key, self.columns, buckets, by_value([self.schema.field(name).type for name in self.key]))
+        return Question(Ask.BUCKETS, self.key, self.columns, self.buckets, self.by_value, blocks=self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,9 @@ class Found:
     differences: tuple[Difference, ...] = ()
 
 
-def compare(session: Session, source: EngineSide | SourceSide, lake: EngineSide, matter: Matter, aside: EngineSide | None = None) -> Found:
+def compare(
+    session: Session, source: EngineSide | SourceSide, lake: EngineSide | LakeSide, matter: Matter, aside: EngineSide | None = None
+) -> Found:
     """Compare both sides; `aside` has rows of the source that are known not to be in the lake."""
     question = matter.question
     _both(session, source, lake, question, "buckets")
@@ -105,7 +119,7 @@ def _verdict(dimension: Dimension, rows: int, failing: int, columns: Sequence[st
     )
 
 
-def _both(session: Session, source: EngineSide | SourceSide, lake: EngineSide, question: Question, name: str) -> None:
+def _both(session: Session, source: EngineSide | SourceSide, lake: EngineSide | LakeSide, question: Question, name: str) -> None:
     """Ask both sides, at the same time where the source works by itself."""
     if isinstance(source, EngineSide):
         source.keep(session, question, f"source_{name}")
@@ -148,7 +162,7 @@ def _same(key: Sequence[str], one: str, other: str) -> str:
 
 
 def _shown(
-    session: Session, source: EngineSide | SourceSide, lake: EngineSide, matter: Matter, question: Question
+    session: Session, source: EngineSide | SourceSide, lake: EngineSide | LakeSide, matter: Matter, question: Question
 ) -> tuple[Difference, ...]:
     """Show the first differences of each kind, with the values of both sides where a key is on both, or where there is no key."""
     key = question.key or (NUMBER,)

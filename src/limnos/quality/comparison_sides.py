@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -101,12 +101,18 @@ def _written(casts: Casts, name: str, raw: Mapping[str, pa.DataType]) -> str:
     return f"coalesce({text}, {as_text(quoted(name), raw[name])}) AS {quoted(name)}" if name in raw else f"NULL::VARCHAR AS {quoted(name)}"
 
 
+def _joined(parts: Sequence[str]) -> str:
+    return "concat(" + ", '|', ".join(parts) + ")"
+
+
 def _digestible(relation: str, cells: Mapping[str, Cell]) -> Digestible:
     return Digestible(
         relation,
         cells,
-        join=lambda parts: "concat(" + ", '|', ".join(parts) + ")",
+        join=_joined,
+        join_with_nulls=_joined,
         size=lambda text: f"strlen({text})",
         number=lambda text: f"CAST('0x' || substr(md5({text}), 1, 15) AS BIGINT)",
         text=lambda sql: f"CAST({sql} AS VARCHAR)",
+        divide="//",
     )

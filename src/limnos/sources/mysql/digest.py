@@ -30,11 +30,13 @@ def select(relation: str, columns: Sequence[SourceColumn], question: Question) -
     return Digestible(
         relation,
         {column.name: _cell(column) for column in columns if not _floats(column)},
-        join=lambda parts: "concat_ws('|', " + ", ".join(f"coalesce({part}, '')" for part in parts) + ")",
+        join=lambda parts: f"concat_ws('|', {', '.join(parts)})",
+        join_with_nulls=lambda parts: "concat_ws('|', " + ", ".join(f"coalesce({part}, '')" for part in parts) + ")",
         size=lambda text: f"length({text})",
         number=lambda text: f"CAST(conv(left(md5({text}), 15), 16, 10) AS SIGNED)",
         text=lambda sql: f"CAST({sql} AS CHAR)",
         literal=literal,
+        divide="DIV",
     ).select(question)
 
 
