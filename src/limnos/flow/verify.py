@@ -11,12 +11,13 @@ from typing import cast
 import pyarrow as pa
 
 from limnos.errors import LimnosError, UnknownName, Unsupported
+from limnos.flow.feed import Feed
 from limnos.flow.land import Stream
 from limnos.flow.parts import Parts
+from limnos.flow.pending import Standing, pending, standing
 from limnos.flow.quarantine import entries_with_status
 from limnos.flow.resolve import settle
-from limnos.flow.sourcing import Candidate, Opened, candidates, config_of, targets
-from limnos.ledger.events import Mark
+from limnos.flow.sourcing import Candidate, config_of, targets
 from limnos.ledger.sums import KeptSums
 from limnos.model.bookkeeping import Bookkeeping
 from limnos.model.casts import Casts
@@ -28,7 +29,7 @@ from limnos.model.digest import form
 from limnos.model.names import TableName, literal
 from limnos.model.project import Capability, Mode
 from limnos.ports import DigestReading, Reading, Session
-from limnos.quality.comparison import Matter, compare, verdicts
+from limnos.quality.comparison import Matter, Pending, compare, verdicts
 from limnos.quality.comparison_lake import LakeSide
 from limnos.quality.comparison_sides import EngineSide, SourceSide, written, written_rows
 from limnos.quality.quarantine import rows_back
@@ -47,34 +48,34 @@ def verify(parts: Parts, patterns: Sequence[str], *, content: tuple[str, ...] | 
     Raises:
         UnknownName: If a pattern matches nothing.
     """
-    pinned, marks = parts.catalog.pin(), parts.ledger.marks()
     with ExitStack() as stack:
-        chosen = candidates(Opened(parts, stack), patterns)
+        stands = standing(parts, stack, patterns)
         done: list[Comparison] = []
-        for at, one in enumerate(chosen):
-            target = one.table.target
-            declared = parts.project.verify.get(target)
+        for at, one in enumerate(stands.chosen):
+            declared = parts.project.verify.get(one.table.target)
             wanted = content if content is not None else declared.content if declared else ALL
-            parts.step("table.verify", target, done=at, total=len(chosen))
-            done.append(_verified(parts, one, pinned.get(target), marks.get(target), wanted, limit))
+            parts.step("table.verify", one.table.target, done=at, total=len(stands.chosen))
+            done.append(_verified(parts, one, stands, wanted, limit))
     payload = {"tables": [{name: said for name, said in one.as_json().items() if name != "differences"} for one in done]}
     parts.ledger.append(FINISHED, parts.project.name, payload)
     return tuple(done)
 
 
-def _verified(
-    parts: Parts, candidate: Candidate, snapshot: Snapshot | None, mark: Mark | None, content: tuple[str, ...], limit: int
-) -> Comparison:
+def _verified(parts: Parts, candidate: Candidate, stands: Standing, content: tuple[str, ...], limit: int) -> Comparison:
     start = time.perf_counter()
     table = candidate.table.target
+    snapshot, mark = stands.pinned.get(table), stands.marks.get(table)
     try:
         parts.demand(Action.READ, table)
         if candidate.error is not None:
             raise candidate.error
         if snapshot is None:
             raise _unpublished(table)
-        found = compare_table(parts, candidate, parts.catalog.relation(snapshot), content, limit=limit)
-        found = replace(found, snapshot_id=snapshot.snapshot_id, notes=_notes(candidate, found, snapshot, mark))
+        feed = stands.feeds.get(table) if table not in stands.untold else None
+        found = compare_table(parts, candidate, parts.catalog.relation(snapshot), content, limit=limit, feed=feed)
+        position = mark.position.as_json() if mark is not None and mark.position is not None else ""
+        notes = (*found.notes, *_notes(candidate, found, snapshot, stands))
+        found = replace(found, snapshot_id=snapshot.snapshot_id, position=position, notes=notes)
     except LimnosError as error:
         found = Comparison(table, error=error.as_json())
     return replace(found, seconds=time.perf_counter() - start)
@@ -88,10 +89,12 @@ def compare_table(
     *,
     limit: int = 20,
     entries: Sequence[WrittenFile] = (),
+    feed: Feed | None = None,
 ) -> Comparison:
     """Compare one version of a table, published or staged, with its source at the point in time of the candidate's reading.
 
-    `entries` are files of quarantine entries that belong to a version that is not published yet.
+    `entries` are files of quarantine entries that belong to a version that is not published yet, `feed` has what happened to the table
+    between that version and that point in time.
 
     Raises:
         UnknownName: If `content` names a column that the table does not have.
@@ -106,7 +109,8 @@ def compare_table(
         lake = LakeSide(relation, pair.contract.schema, pair.kept.current, KeptSums(parts.state, candidate.table.target))
         if isinstance(source, SourceSide) and matter.by_value:
             matter = replace(matter, blocks=lake.blocks(session, matter.key, matter.buckets))
-        found = compare(session, source, lake, matter, aside)
+        told = pending(session, feed, pair.contract) if feed is not None and feed.rows else None
+        found = compare(session, source, lake, matter, aside, told if isinstance(told, Pending) else None)
     return Comparison(
         candidate.table.target,
         found.source_rows + rejected,
@@ -115,11 +119,13 @@ def compare_table(
         found.missing,
         found.extra,
         found.changed,
-        columns,
-        left_out if content else {},
-        found.differences,
+        found.pending,
+        columns=columns,
+        left_out=left_out if content else {},
+        differences=found.differences,
         pushed_down=isinstance(source, SourceSide),
         verdicts=verdicts(found, columns),
+        notes=(_unexplained(told),) if isinstance(told, str) and found.missing + found.extra + found.changed else (),
     )
 
 
@@ -203,14 +209,21 @@ def _aside(session: Session, contract: Contract, waiting: str, fresh: str) -> En
     return EngineSide(written_rows(_ASIDE, contract.schema))
 
 
-def _notes(candidate: Candidate, found: Comparison, snapshot: Snapshot, mark: Mark | None) -> tuple[str, ...]:
+def _notes(candidate: Candidate, found: Comparison, snapshot: Snapshot, stands: Standing) -> tuple[str, ...]:
     """Say what a difference may come from: only a source that is as it was when it was read leaves the lake to blame."""
-    if not found.differing:
-        return ()
-    at = f"{snapshot.at:%Y-%m-%d %H:%M:%S} UTC"
+    table, at = candidate.table.target, f"{snapshot.at:%Y-%m-%d %H:%M:%S} UTC"
+    pending = (f"rows whose change at the source is still to be merged: {found.pending:,}; they do not count",) if found.pending else ()
+    if not found.differing or found.notes:
+        return pending
+    if candidate.table.mode is Mode.CDC and table in {*stands.feeds, *stands.untold}:
+        return (
+            *pending,
+            _unexplained(stands.untold[table]) if table in stands.untold else "no change of the source explains the differences",
+        )
     if candidate.table.mode is not Mode.FULL:
         return (f"rows that changed at the source after the run of {at} count as differences",)
     assert candidate.reading is not None  # noqa: S101 it was just compared
+    mark = stands.marks.get(table)
     try:
         position = candidate.reading.position(candidate.table.name)
     except Unsupported:
@@ -218,6 +231,10 @@ def _notes(candidate: Candidate, found: Comparison, snapshot: Snapshot, mark: Ma
     if mark is None or mark.position is None or mark.position.content != position.content:
         return (f"the source changed since the run of {at}",)
     return (f"the source is as it was in the run of {at}",)
+
+
+def _unexplained(why: str) -> str:
+    return f"rows that changed at the source since the last run count as differences: {why}"
 
 
 def _unpublished(table: TableName) -> UnknownName:

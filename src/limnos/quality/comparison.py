@@ -68,13 +68,27 @@ class Found:
     missing: int = 0
     extra: int = 0
     changed: int = 0
+    pending: int = 0
     differences: tuple[Difference, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Hold the rows whose changes at the source are still to be merged; `everything` says that all of them were deleted at once."""
+
+    rows: EngineSide
+    everything: bool = False
+
+
 def compare(
-    session: Session, source: EngineSide | SourceSide, lake: EngineSide | LakeSide, matter: Matter, aside: EngineSide | None = None
+    session: Session,
+    source: EngineSide | SourceSide,
+    lake: EngineSide | LakeSide,
+    matter: Matter,
+    aside: EngineSide | None = None,
+    pending: Pending | None = None,
 ) -> Found:
-    """Compare both sides; `aside` has rows of the source that are known not to be in the lake."""
+    """Compare both sides; `aside` has rows of the source that are known not to be in the lake, `pending` rows that are explained."""
     question = matter.question
     _both(session, source, lake, question, "buckets")
     counted = session.run(
@@ -86,16 +100,18 @@ def compare(
     if not differing:
         return Found(source_rows, lake_rows)
     if not (matter.key or matter.columns):
-        return _counted(session, source_rows, lake_rows, aside)
+        return _counted(session, source_rows, lake_rows, aside, pending)
     narrowed = replace(question, ask=Ask.NUMBERS, within=tuple(differing))
     _both(session, source, lake, narrowed, "numbers")
     if aside:
         aside.keep(session, replace(question, ask=Ask.NUMBERS), "aside_numbers")
     _differing(session, narrowed, known=aside is not None)
+    explained = _explained(session, question, pending) if pending else 0
     totals = session.run(
         "SELECT coalesce(sum(aside), 0)::BIGINT AS quarantined, coalesce(sum(missing), 0)::BIGINT AS missing, "
         "coalesce(sum(extra), 0)::BIGINT AS extra, coalesce(sum(changed), 0)::BIGINT AS changed FROM differing"
     ).to_pylist()[0]
+    totals["pending"] = explained
     return Found(source_rows, lake_rows, **totals, differences=_shown(session, source, lake, matter, narrowed))
 
 
@@ -132,10 +148,26 @@ def _both(session: Session, source: EngineSide | SourceSide, lake: EngineSide | 
     SourceSide(lambda _: iter(batches)).keep(session, question, f"source_{name}")
 
 
-def _counted(session: Session, source_rows: int, lake_rows: int, aside: EngineSide | None) -> Found:
-    known = session.run(f"SELECT count(*) FROM {aside.rows.relation}").to_pydict().popitem()[1][0] if aside else 0
-    waiting = max(0, min(int(known), source_rows - lake_rows))
-    return Found(source_rows, lake_rows, waiting, max(0, source_rows - lake_rows - waiting), max(0, lake_rows - source_rows))
+def _explained(session: Session, question: Question, pending: Pending) -> int:
+    """Strike out what pending changes explain; gives how many rows that were."""
+    pending.rows.keep(session, replace(question, ask=Ask.NUMBERS, within=()), "pending_numbers")
+    mine = _same(question.key or (NUMBER,), "differing", "pending")
+    where = "TRUE" if pending.everything else f"EXISTS (SELECT 1 FROM pending_numbers AS pending WHERE {mine})"
+    rows = session.run(f"SELECT coalesce(sum(missing + extra + changed), 0)::BIGINT FROM differing WHERE {where}").column(0)[0].as_py()
+    session.run(f"UPDATE differing SET missing = 0, extra = 0, changed = 0 WHERE {where}")
+    return int(rows)
+
+
+def _counted(session: Session, source_rows: int, lake_rows: int, aside: EngineSide | None, pending: Pending | None) -> Found:
+    def known(side: EngineSide) -> int:
+        return int(session.run(f"SELECT count(*) FROM {side.rows.relation}").column(0)[0].as_py())
+
+    differ = abs(source_rows - lake_rows)
+    waiting = min(known(aside), max(0, source_rows - lake_rows)) if aside else 0
+    explained = min(differ - waiting, differ if pending.everything else known(pending.rows)) if pending else 0
+    left = differ - waiting - explained
+    missing, extra = (left, 0) if source_rows > lake_rows else (0, left)
+    return Found(source_rows, lake_rows, waiting, missing, extra, pending=explained)
 
 
 def _differing(session: Session, question: Question, *, known: bool) -> None:

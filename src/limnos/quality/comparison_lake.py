@@ -113,7 +113,7 @@ class LakeSide:
     def _computed(self, session: Session, question: Question, files: Sequence[str], content: Mapping[str, str]) -> Mapping[str, FileSums]:
         whole = replace(self.relation, files=tuple(files), deletes=(), gone={})
         rows = self._live(session, whole, ", _file")
-        found = session.run(f"SELECT _file, {self._added(question)} FROM {rows} GROUP BY ALL ORDER BY _file")
+        found = session.run(f"{self._added(question, rows, '_file, ')} ORDER BY _file")
         parts, start = dict[str, pa.Table](), 0
         for file, buckets in Counter(map(str, found["_file"].to_pylist())).items():
             parts[_bare(file)] = found.slice(start, buckets).drop_columns("_file")
@@ -125,11 +125,11 @@ class LakeSide:
         every = self._live(session, replace(self.relation, files=hit, deletes=(), gone={}), ", _file, _row")
         left = session.relation(replace(self.relation, files=hit), positions=True)
         rows = f"{every} ANTI JOIN (SELECT _file, _row FROM ({left})) AS stay USING (_file, _row)"
-        return f"SELECT {self._added(question)} FROM (SELECT * FROM {rows}) AS live GROUP BY ALL"
+        return self._added(question, f"(SELECT * FROM {rows}) AS live")
 
-    def _added(self, question: Question) -> str:
-        added = typed_rows("", self.schema).sums(question)
-        return added.replace(" AS total", "::DECIMAL(38, 0) AS total")
+    def _added(self, question: Question, rows: str, beside: str = "") -> str:
+        sums = f"SELECT {beside}{typed_rows('', self.schema).sums(question)} FROM {rows} GROUP BY ALL"
+        return f"SELECT {beside}bucket::BIGINT AS bucket, n::BIGINT AS n, total::DECIMAL(38, 0) AS total FROM ({sums})"
 
 
 def _content(session: Session, files: Sequence[str]) -> Mapping[str, str]:
