@@ -193,6 +193,11 @@ def test_a_run_compares_what_it_is_about_to_publish_with_the_source_it_read(lake
     assert found == {"verify:completeness": (5_001, 5_001), "verify:accuracy": (5_000, 5_001)}
     assert result.score is not None
     assert result.score < 1
+    state = next(state for state in Lake(tmp_path).status() if state.table.name == "orders")
+    assert state.compared is not None
+    assert (state.compared.snapshot_id, state.compared.differing, state.score) == (result.snapshot_id, 1, result.score)
+    ((run_id,),) = [row.values() for row in Lake(tmp_path).query("SELECT max(run_id) FROM system.comparisons WHERE changed = 1").rows()]
+    assert run_id == Lake(tmp_path).history("shop.orders")[-1].snapshot.run_id
 
 
 def _kept(directory: Path) -> dict[str, bytes]:

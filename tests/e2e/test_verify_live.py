@@ -129,6 +129,10 @@ def test_changes_that_are_still_to_be_merged_do_not_count_and_are_told(shop: Sho
     found = _by_table(shop.lake.verify())
     assert [(found[name].differing, found[name].pending, found[name].exit_code()) for name in ("orders", "hits")] == [(0, 5, 0), (0, 2, 0)]
     assert any("still to be merged: 5" in note for note in found["orders"].notes)
+    place = {"postgres": "LSN ", "mariadb": "GTID "}[shop.kind]
+    told = next(finding for finding in shop.lake.why("s.orders").findings if finding.subject == "source")
+    assert told.ok
+    assert f"3 columns, equal, 5 to be merged, at {place}" in told.detail
     shop.lake.run()
     assert {one.pending for one in shop.lake.verify()} == {0}
 

@@ -18,6 +18,7 @@ from limnos.flow.pending import Standing, pending, standing
 from limnos.flow.quarantine import entries_with_status
 from limnos.flow.resolve import settle
 from limnos.flow.sourcing import Candidate, config_of, targets
+from limnos.ledger.events import COMPARED
 from limnos.ledger.sums import KeptSums
 from limnos.model.bookkeeping import Bookkeeping
 from limnos.model.casts import Casts
@@ -35,7 +36,6 @@ from limnos.quality.comparison_sides import EngineSide, SourceSide, written, wri
 from limnos.quality.quarantine import rows_back
 from limnos.tables.entries import QUARANTINE
 
-FINISHED = "verify.finished"
 ALL = ("*",)
 _TEXTS, _ASIDE = "source_texts", "aside_texts"
 
@@ -56,9 +56,13 @@ def verify(parts: Parts, patterns: Sequence[str], *, content: tuple[str, ...] | 
             wanted = content if content is not None else declared.content if declared else ALL
             parts.step("table.verify", one.table.target, done=at, total=len(stands.chosen))
             done.append(_verified(parts, one, stands, wanted, limit))
-    payload = {"tables": [{name: said for name, said in one.as_json().items() if name != "differences"} for one in done]}
-    parts.ledger.append(FINISHED, parts.project.name, payload)
+    parts.ledger.append(COMPARED, parts.project.name, recorded(done))
     return tuple(done)
+
+
+def recorded(done: Sequence[Comparison]) -> Mapping[str, object]:
+    """Give what the ledger keeps of comparisons: no values of rows."""
+    return {"tables": [{name: said for name, said in one.as_json().items() if name != "differences"} for one in done]}
 
 
 def _verified(parts: Parts, candidate: Candidate, stands: Standing, content: tuple[str, ...], limit: int) -> Comparison:
@@ -73,7 +77,7 @@ def _verified(parts: Parts, candidate: Candidate, stands: Standing, content: tup
             raise _unpublished(table)
         feed = stands.feeds.get(table) if table not in stands.untold else None
         found = compare_table(parts, candidate, parts.catalog.relation(snapshot), content, limit=limit, feed=feed)
-        position = mark.position.as_json() if mark is not None and mark.position is not None else ""
+        position = mark.position.place if mark is not None and mark.position is not None else ""
         notes = (*found.notes, *_notes(candidate, found, snapshot, stands))
         found = replace(found, snapshot_id=snapshot.snapshot_id, position=position, notes=notes)
     except LimnosError as error:
