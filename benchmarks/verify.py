@@ -79,6 +79,8 @@ def verify_anew() -> float:
 
 def verify() -> float:
     """Compare all columns with Limnos, and make sure that exactly the changed rows are found."""
+    import limnos.flow.verify
+    import limnos.sources.postgres  # noqa: F401 imports are not measured
     from limnos import Lake
 
     lake = Lake(json.loads(STATE.read_text())["lake"])

@@ -100,7 +100,7 @@ def _told(found: Standing, stack: ExitStack) -> Standing:
     return replace(found, feeds=feeds, untold=untold)
 
 
-def pending(session: Session, feed: Feed, contract: Contract) -> Pending | str:
+def pending(session: Session, feed: Feed, contract: Contract, digits: frozenset[str]) -> Pending | str:
     """Write the changes of a table as canonical texts; gives the reason instead where they do not tell which rows they happened to."""
     if not set(contract.key or contract.names) <= set(feed.identity):
         return "its changes do not tell the key of the rows that they happened to"
@@ -110,7 +110,7 @@ def pending(session: Session, feed: Feed, contract: Contract) -> Pending | str:
         raw = pa.schema([one for one in reader.schema if one.name not in ENVELOPE.names])
         if not set(contract.names) <= set(raw.names):
             return "its columns changed"
-        texts = written(Casts.of(raw, contract), raw)
+        texts = written(Casts.of(raw, contract), raw, digits)
         session.run(f"INSERT INTO {_PENDING} SELECT {texts}, {OPERATION} FROM rows", rows=reader)
     truncations = session.run(f"SELECT count(*) FROM {_PENDING} WHERE {OPERATION} = {literal(Operation.TRUNCATE)}").column(0)[0].as_py()
     return Pending(EngineSide(written_rows(_PENDING, contract.schema)), everything=bool(truncations))

@@ -26,7 +26,7 @@ from limnos.model.comparison import Comparison
 from limnos.model.contract import Column, Contract
 from limnos.model.data import Relation, Snapshot, WrittenFile
 from limnos.model.decision import Action
-from limnos.model.digest import form
+from limnos.model.digest import DIGITS, form
 from limnos.model.names import TableName, literal
 from limnos.model.project import Capability, Mode
 from limnos.ports import DigestReading, Reading, Session
@@ -106,20 +106,21 @@ def compare_table(
     pair = _Pair.of(parts, candidate, relation)
     with entries_with_status(parts) as (session, waiting):
         fresh = session.relation(Relation(QUARANTINE.table, QUARANTINE.schema, tuple(file.path for file in entries), 0)) if entries else ""
-        aside = _aside(session, pair.contract, waiting, fresh)
-        rejected, source, left_out = pair.source(session)
+        asked = pair.asked(session)
+        aside = _aside(session, pair.contract, waiting, fresh, asked.digits)
+        source, left_out = asked.side, asked.left_out
         columns = _columns(pair.contract, content, left_out)
         matter = Matter(pair.contract.schema, pair.contract.key, columns, relation.rows, limit)
-        lake = LakeSide(relation, pair.contract.schema, pair.kept.current, KeptSums(parts.state, candidate.table.target))
+        lake = LakeSide(relation, pair.contract.schema, pair.kept.current, KeptSums(parts.state, candidate.table.target), asked.digits)
         if isinstance(source, SourceSide) and matter.by_value:
             matter = replace(matter, blocks=lake.blocks(session, matter.key, matter.buckets))
-        told = pending(session, feed, pair.contract) if feed is not None and feed.rows else None
+        told = pending(session, feed, pair.contract, asked.digits) if feed is not None and feed.rows else None
         found = compare(session, source, lake, matter, aside, told if isinstance(told, Pending) else None)
     return Comparison(
         candidate.table.target,
-        found.source_rows + rejected,
+        found.source_rows + asked.rejected,
         found.lake_rows,
-        found.quarantined + rejected,
+        found.quarantined + asked.rejected,
         found.missing,
         found.extra,
         found.changed,
@@ -131,6 +132,19 @@ def compare_table(
         verdicts=verdicts(found, columns),
         notes=(_unexplained(told),) if isinstance(told, str) and found.missing + found.extra + found.changed else (),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Hold what answers for a source, and how many of its rows it could not read as rows.
+
+    `left_out` says why columns cannot be compared, `digits` names those of floating point that are compared by their digits.
+    """
+
+    side: EngineSide | SourceSide
+    left_out: Mapping[str, str]
+    rejected: int = 0
+    digits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +173,18 @@ class _Pair:
         contract = Contract(table.target, tuple(Column(field.name, field.type) for field in schema), key)
         return cls(table.name, reading, contract, kept, Capability.DIGEST in adapter.capabilities)
 
-    def source(self, session: Session) -> tuple[int, EngineSide | SourceSide, Mapping[str, str]]:
-        """Give the rows that the source could not read as rows, what answers for it, and why columns cannot be compared."""
+    def asked(self, session: Session) -> _Asked:
+        """Have the source answer by itself where it can."""
         if self.pushes_down:
             digesting = cast("DigestReading", self.reading)
             comparable = digesting.comparable(self.name)
             left_out = _left_out(self.contract, comparable.forms) | dict(comparable.left_out)
             if not left_out.keys() & set(self.contract.key):
-                return 0, SourceSide(lambda question: digesting.digest(self.name, question)), left_out
+                digits = frozenset(name for name, kind in comparable.forms.items() if kind == DIGITS)
+                return _Asked(SourceSide(lambda question: digesting.digest(self.name, question)), left_out, digits=digits)
         return self._read(session)
 
-    def _read(self, session: Session) -> tuple[int, EngineSide, Mapping[str, str]]:
+    def _read(self, session: Session) -> _Asked:
         """Read all rows into the engine, of a source that cannot compare by itself."""
         extract = self.reading.read(self.name, self.contract)
         columns = written(Casts.of(extract.schema, self.contract), extract.schema)
@@ -181,7 +196,7 @@ class _Pair:
         else:
             Stream(extract).run(session, f"{create} raw")
         left_out = _left_out(self.contract, dict.fromkeys(extract.schema.names, ""), forms=False)
-        return extract.rejected, EngineSide(written_rows(_TEXTS, self.contract.schema)), left_out
+        return _Asked(EngineSide(written_rows(_TEXTS, self.contract.schema)), left_out, extract.rejected)
 
 
 def _left_out(contract: Contract, source: Mapping[str, str], *, forms: bool = True) -> dict[str, str]:
@@ -190,7 +205,7 @@ def _left_out(contract: Contract, source: Mapping[str, str], *, forms: bool = Tr
         mine = form(column.type)
         if column.name not in source:
             said[column.name] = "not at the source"
-        elif forms and source[column.name] != mine:
+        elif forms and source[column.name] != mine and not (source[column.name] == DIGITS and pa.types.is_floating(column.type)):
             said[column.name] = f"{source[column.name]} at the source, {mine} in the lake"
     return said
 
@@ -202,14 +217,15 @@ def _columns(contract: Contract, content: tuple[str, ...], left_out: Mapping[str
     return tuple(name for name in contract.names if name not in left_out and ("*" in content or name in content))
 
 
-def _aside(session: Session, contract: Contract, waiting: str, fresh: str) -> EngineSide:
+def _aside(session: Session, contract: Contract, waiting: str, fresh: str, digits: frozenset[str]) -> EngineSide:
     """Write the rows that wait in quarantine, or were rejected, as canonical texts."""
     mine = f"table_name = {literal(str(contract.table))}"
     entries = f"SELECT id, row FROM {waiting} WHERE {mine} AND status IN ('open', 'rejected')"
     if fresh:
         entries += f" UNION ALL SELECT id, row FROM ({fresh}) WHERE {mine}"
     raw = pa.schema([pa.field(name, pa.string()) for name in contract.names])
-    session.run(f"CREATE TEMP TABLE {_ASIDE} AS SELECT {written(Casts.of(raw, contract), raw)} FROM ({rows_back(entries, contract)})")
+    texts = written(Casts.of(raw, contract), raw, digits)
+    session.run(f"CREATE TEMP TABLE {_ASIDE} AS SELECT {texts} FROM ({rows_back(entries, contract)})")
     return EngineSide(written_rows(_ASIDE, contract.schema))
 
 

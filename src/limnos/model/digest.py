@@ -22,6 +22,8 @@ _WIDE, _WEIGHT, _KEYS_OF_NUMBERS = 2_147_483_647, 31, 6
 _SIZES = 2**31  # more than a text can have of bytes, and its square is less than a whole number can be
 _RANGES = 2_000
 NUMBER = "_number"
+DIGITS = "digits"
+"""The form of floating point in systems that do not tell its bits: the fewest digits that only this number has, as MariaDB writes them."""
 
 
 class Ask(StrEnum):

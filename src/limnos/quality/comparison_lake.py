@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from limnos.model.casts import names
 from limnos.model.data import Relation
-from limnos.model.digest import Ask, Blocks, FileSums, Question
+from limnos.model.digest import Ask, Blocks, Digestible, FileSums, Question
 from limnos.model.names import literal, quoted
 from limnos.ports import Session
 from limnos.quality.comparison_sides import EngineSide, typed_rows
@@ -39,12 +39,13 @@ class Memory(Protocol):
 
 @dataclass(slots=True)
 class LakeSide:
-    """Answer questions of the rows of a version that are `current`; `schema` is that of the columns compared."""
+    """Answer questions of the rows of a version that are `current`; `schema` has its columns, `digits` as in `typed_rows`."""
 
     relation: Relation
     schema: pa.Schema
     current: str
     memory: Memory
+    digits: frozenset[str] = frozenset()
     _near: bool = False
 
     def keep(self, session: Session, question: Question, name: str) -> None:
@@ -54,7 +55,7 @@ class LakeSide:
                 self._sums(session, question, name)
             case Ask.NUMBERS if len(question.within) * 8 < question.buckets:
                 # What follows asks for rows in the same buckets.
-                near = typed_rows("", self.schema).near(question)
+                near = self._typed("").near(question)
                 session.run(f"CREATE TEMP TABLE {_NEAR} AS SELECT * FROM {self._live(session, self.relation)} WHERE {near}")
                 self._near = True
                 self._rows(session).keep(session, replace(question, within=()), name)
@@ -78,12 +79,15 @@ class LakeSide:
                 return Blocks(name, width, int(low), int(high))
         return None
 
+    def _typed(self, relation: str) -> Digestible:
+        return typed_rows(relation, self.schema, self.digits)
+
     def _live(self, session: Session, relation: Relation, more: str = "") -> str:
         rows = session.relation(relation, positions=bool(more))
         return f"(SELECT {names(self.schema.names)}{more} FROM ({rows}) WHERE {self.current}) AS live"
 
     def _rows(self, session: Session) -> EngineSide:
-        return EngineSide(typed_rows(_NEAR if self._near else self._live(session, self.relation), self.schema))
+        return EngineSide(self._typed(_NEAR if self._near else self._live(session, self.relation)))
 
     def _sums(self, session: Session, question: Question, name: str) -> None:
         """Add up the sums of all files, less those of the rows that deletes take out of them."""
@@ -106,7 +110,7 @@ class LakeSide:
     def _form(self, session: Session, question: Question) -> str:
         """Name all that the sums of a file depend on, but the file."""
         version = session.run("SELECT version()").column(0)[0].as_py()
-        select = typed_rows("", self.schema).sums(question)
+        select = self._typed("").sums(question)
         said = [version, select, self.current, self.relation.schema.to_string(truncate_metadata=False)]
         return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
@@ -128,7 +132,7 @@ class LakeSide:
         return self._added(question, f"(SELECT * FROM {rows}) AS live")
 
     def _added(self, question: Question, rows: str, beside: str = "") -> str:
-        sums = f"SELECT {beside}{typed_rows('', self.schema).sums(question)} FROM {rows} GROUP BY ALL"
+        sums = f"SELECT {beside}{self._typed('').sums(question)} FROM {rows} GROUP BY ALL"
         return f"SELECT {beside}bucket::BIGINT AS bucket, n::BIGINT AS n, total::DECIMAL(38, 0) AS total FROM ({sums})"
 
 
