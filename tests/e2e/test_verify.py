@@ -170,6 +170,7 @@ def test_a_column_of_another_type_is_left_out_and_said_so(lake: Lake, run: Run) 
 
 
 def test_damage_in_the_lake_is_told_from_a_change_at_the_source(lake: Lake, run: Run, tmp_path: Path) -> None:
+    assert _only(lake.verify()).differing == 0
     (file,) = [path for path in (tmp_path / ".limnos/lake").rglob("*.parquet") if "orders" in str(path)]
     rows = pq.read_table(file)
     at = rows.schema.get_field_index("customer")
