@@ -37,9 +37,10 @@ class KeptSums:
             connection = transaction.connection
             kept = connection.execute(sa.select(file_sums.c.file, file_sums.c.form).where(mine)).all()
             gone = [row.file for row in kept if row.form != form or row.file not in live or row.file in found]
-            connection.execute(
-                file_sums.delete().where(mine, file_sums.c.file == sa.bindparam("gone")), [{"gone": one} for one in gone] or [{"gone": ""}]
-            )
+            if gone:
+                connection.execute(
+                    file_sums.delete().where(mine, file_sums.c.file == sa.bindparam("gone")), [{"gone": one} for one in gone]
+                )
             if rows:
                 connection.execute(file_sums.insert(), rows)
 
