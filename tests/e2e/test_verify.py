@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -168,6 +170,7 @@ def test_a_column_of_another_type_is_left_out_and_said_so(lake: Lake, run: Run) 
 
 
 def test_damage_in_the_lake_is_told_from_a_change_at_the_source(lake: Lake, run: Run, tmp_path: Path) -> None:
+    assert _only(lake.verify()).differing == 0
     (file,) = [path for path in (tmp_path / ".limnos/lake").rglob("*.parquet") if "orders" in str(path)]
     rows = pq.read_table(file)
     at = rows.schema.get_field_index("customer")
@@ -191,3 +194,59 @@ def test_a_run_compares_what_it_is_about_to_publish_with_the_source_it_read(lake
     assert found == {"verify:completeness": (5_001, 5_001), "verify:accuracy": (5_000, 5_001)}
     assert result.score is not None
     assert result.score < 1
+    state = next(state for state in Lake(tmp_path).status() if state.table.name == "orders")
+    assert state.compared is not None
+    assert (state.compared.snapshot_id, state.compared.differing, state.score) == (result.snapshot_id, 1, result.score)
+    ((run_id,),) = [row.values() for row in Lake(tmp_path).query("SELECT max(run_id) FROM system.comparisons WHERE changed = 1").rows()]
+    assert run_id == Lake(tmp_path).history("shop.orders")[-1].snapshot.run_id
+
+
+def _kept(directory: Path) -> dict[str, bytes]:
+    with closing(sqlite3.connect(directory / ".limnos/state.db")) as state:
+        return dict(state.execute("SELECT file, sums FROM limnos_file_sums").fetchall())
+
+
+@pytest.fixture
+def merging(lake: Lake, run: Run, tmp_path: Path) -> Lake:
+    """The lake after a comparison, and a merge that added a file and deleted rows out of the first."""
+    project = tmp_path / "limnos.yml"
+    project.write_text(project.read_text().replace("}\ntables:", ", tables: {orders: {mode: incremental, cursor: at}}}\ntables:"))
+    lake = Lake(tmp_path)
+    lake.run()
+    assert _only(lake.verify()).differing == 0
+    run("UPDATE orders SET note = 'late', at = at + interval '1 year' WHERE id IN (17, 4711)")
+    assert lake.run().exit_code() == 0
+    return lake
+
+
+def test_the_sums_of_a_file_are_computed_once_whatever_is_deleted_out_of_it(merging: Lake, run: Run, tmp_path: Path) -> None:
+    (first,) = before = _kept(tmp_path)
+    one = _only(merging.verify())
+    assert (one.source_rows, one.lake_rows, one.differing) == (5000, 5000, 0)
+    assert len(_kept(tmp_path)) == 2
+    assert _kept(tmp_path)[first] == before[first]
+    run("UPDATE orders SET note = 'later' WHERE id IN (17, 18)")
+    assert {each.key["id"] for each in _only(merging.verify()).differences} == {"17", "18"}
+
+
+def test_what_is_kept_of_a_file_is_used_and_forgotten_with_the_file(merging: Lake, run: Run, tmp_path: Path) -> None:
+    (first,) = _kept(tmp_path)
+    with closing(sqlite3.connect(tmp_path / ".limnos/state.db")) as state:
+        empty = pa.schema({"bucket": pa.int64(), "n": pa.int64(), "total": pa.decimal128(38, 0)}).empty_table()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, empty.schema) as writer:
+            writer.write_table(empty)
+        state.execute("UPDATE limnos_file_sums SET sums = ?", [sink.getvalue().to_pybytes()])
+        state.commit()
+    assert _only(merging.verify()).lake_rows < 100
+    run("ALTER TABLE orders ADD COLUMN added int")
+    merging.run()
+    assert _only(merging.verify()).differing == 0
+    assert first not in _kept(tmp_path)
+
+
+def test_rows_beside_the_values_that_the_lake_has_are_found(lake: Lake, run: Run) -> None:
+    run("UPDATE orders SET note = 'new' WHERE id IN (5, 17, 4711)")
+    run("INSERT INTO orders (id) VALUES (-4), (0), (5001), (9000000000)")
+    one = _only(lake.verify())
+    assert {int(str(each.key["id"])) for each in one.differences} == {5, 17, 4711, -4, 0, 5001, 9000000000}

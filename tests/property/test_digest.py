@@ -20,6 +20,7 @@ from services import MariaDB, Postgres
 from limnos.engines.duckdb import DuckEngine
 from limnos.flow.land import Stream
 from limnos.model.casts import Casts
+from limnos.model.digest import DIGITS
 from limnos.model.names import TableName
 from limnos.model.project import SourceConfig
 from limnos.ports import DigestReading, Session
@@ -38,6 +39,14 @@ _INSTANTS = st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 31))  # noqa: 
 def _decimals(precision: int, scale: int) -> st.SearchStrategy[Decimal]:
     bound = 10**precision - 1
     return st.integers(-bound, bound).map(lambda whole: Decimal(whole).scaleb(-scale))
+
+
+def _around(power: int) -> st.SearchStrategy[float]:
+    """Give numbers about which the notation changes."""
+    near = st.floats(0.5, 20.0)
+    return st.tuples(near, st.sampled_from([10.0**power, 10.0**-power, -(10.0**power), -(10.0**-power)])).map(
+        lambda pair: pair[0] * pair[1]
+    )
 
 
 POSTGRES: dict[str, st.SearchStrategy[Any]] = {
@@ -85,6 +94,8 @@ MARIADB: dict[str, st.SearchStrategy[Any]] = {
     "varbinary(9)": st.binary(max_size=9),
     "blob": st.binary(max_size=9),
     "uuid": st.uuids(version=4).map(str),
+    "double": st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 16).flatmap(_around),
+    "float": st.floats(width=32, allow_nan=False, allow_infinity=False),
 }
 
 
@@ -109,8 +120,9 @@ def _compared(reading: DigestReading, key: tuple[str, ...] = ("id",)) -> Found:
         assert session.run("SELECT count(*) AS n FROM loaded").to_pylist() == [{"n": extract.rows}]
         chosen = tuple(name for name in contract.names if name not in comparable.left_out)
         matter = Matter(contract.schema, key, chosen, 10)
+        digits = [name for name, kind in comparable.forms.items() if kind == DIGITS]
         source = SourceSide(lambda question: reading.digest("t", question))
-        return compare(session, source, EngineSide(typed_rows("loaded", contract.schema)), matter)
+        return compare(session, source, EngineSide(typed_rows("loaded", contract.schema, digits)), matter)
 
 
 Fill = Callable[[list[tuple[Any, ...]]], None]
@@ -143,12 +155,12 @@ def mariadb_table(mariadb_server: MariaDB) -> Generator[tuple[MariadbSource, Fil
     with pymysql.connect(**address, autocommit=True, init_command="SET time_zone = '+00:00'") as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
         columns = ", ".join(f"c{at} {kind}" for at, kind in enumerate(MARIADB))
-        cursor.execute(f"CREATE TABLE {name}.t (id int PRIMARY KEY, {columns}, weight double DEFAULT 0.1)")
+        cursor.execute(f"CREATE TABLE {name}.t (id int PRIMARY KEY, {columns})")
 
         def fill(rows: list[tuple[Any, ...]]) -> None:
             cursor.execute(f"DELETE FROM {name}.t")
             places = ", ".join(["%s"] * (len(MARIADB) + 1))
-            cursor.executemany(f"INSERT INTO {name}.t VALUES ({places}, DEFAULT)", [(at, *row) for at, row in enumerate(rows)])
+            cursor.executemany(f"INSERT INTO {name}.t VALUES ({places})", [(at, *row) for at, row in enumerate(rows)])
 
         yield MariadbSource(SourceConfig("shop", "mariadb", Path(), "shop", {"url": mariadb_server.url(name)}), DuckEngine()), fill
         cursor.execute(f"DROP DATABASE {name}")
@@ -173,5 +185,5 @@ def test_mariadb_hashes_rows_as_the_engine_does(mariadb_table: tuple[MariadbSour
     source, fill = mariadb_table
     fill(rows)
     with source.open() as reading:
-        assert reading.comparable("t").left_out.keys() == {"weight"}
+        assert reading.comparable("t").left_out == {}
         assert _compared(reading) == Found(len(rows), len(rows))

@@ -17,6 +17,7 @@ from limnos.flow.resolve import Settled, references, settle
 from limnos.flow.sourcing import Candidate, config_of, current_rows, targets
 from limnos.ledger.events import Mark
 from limnos.model.bookkeeping import Bookkeeping
+from limnos.model.comparison import Comparison
 from limnos.model.contract import Contract
 from limnos.model.data import Snapshot, Staged, WrittenFile
 from limnos.model.extract import Extract
@@ -44,7 +45,8 @@ class Versions:
 class Load:
     """State what loading one table came to; `staged`, `mark` and `superseded` are to be published together, `entries` are quarantine files.
 
-    `superseded` lists quarantine entries as (id, fingerprint) that a newer version of their row replaces.
+    `superseded` lists quarantine entries as (id, fingerprint) that a newer version of their row replaces, `compared` says how the version
+    compares with its source where every run is to tell.
     """
 
     result: TableResult
@@ -52,6 +54,7 @@ class Load:
     entries: tuple[WrittenFile, ...] = ()
     mark: Mark | None = None
     superseded: tuple[tuple[str, str], ...] = ()
+    compared: Comparison | None = None
 
 
 @dataclass(slots=True)

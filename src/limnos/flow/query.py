@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SYSTEM: Mapping[str, Callable[[Parts], pa.Table]] = {
+    "system.comparisons": lambda parts: readings.comparisons(parts.ledger.events()),
     "system.events": lambda parts: readings.events_table(parts.ledger.events()),
     "system.quarantine": entries_table,
     "system.runs": lambda parts: readings.runs(parts.ledger.events()),

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from limnos.errors import LedgerBroken, UnknownName
 from limnos.flow.parts import Parts
 from limnos.flow.quarantine import rows_by_table
-from limnos.ledger.events import FINISHED, RELEASED, UPKEPT
+from limnos.ledger.events import COMPARED, FINISHED, RELEASED, UPKEPT
 from limnos.ledger.readings import tables_of
 from limnos.model.contract import Severity
 from limnos.model.data import Snapshot
 from limnos.model.event import Event
 from limnos.model.names import TableName
 from limnos.model.run import Finding
-from limnos.model.state import HistoryEntry, TableState, Trust
+from limnos.model.state import Compared, HistoryEntry, TableState, Trust
 from limnos.model.verdict import Dimension, Outcome, Proof, Verdict
 from limnos.tables.entries import QUARANTINE
 
@@ -35,8 +35,15 @@ def status(parts: Parts) -> tuple[TableState, ...]:
     pinned = {table: snapshot for table, snapshot in parts.catalog.pin().items() if table != QUARANTINE.table}
     sources = {table.target: source.name for source in parts.project.sources for table in source.tables}
     last, open_rows = _latest(parts.ledger.events(action=FINISHED)), rows_by_table(parts)
+    compared = _latest(parts.ledger.events(action=COMPARED))
     known = sorted({*pinned, *sources, *last})
-    return tuple(_state(table, _source_of(parts, table, sources), pinned.get(table), last.get(table), open_rows) for table in known)
+    return tuple(
+        replace(
+            _state(table, _source_of(parts, table, sources), pinned.get(table), last.get(table), open_rows),
+            compared=_comparison(compared[table]) if table in compared else None,
+        )
+        for table in known
+    )
 
 
 def _source_of(parts: Parts, table: TableName, sources: Mapping[TableName, str]) -> str:
@@ -62,6 +69,20 @@ def _state(table: TableName, source: str, snapshot: Snapshot | None, last: _Last
     )
 
 
+def _comparison(last: _Last) -> Compared:
+    said = last.said
+    return Compared(
+        last.at,
+        said["snapshot_id"],
+        said.get("position", ""),
+        len(said["columns"]),
+        said["source_rows"],
+        said.get("pending", 0),
+        said["missing"] + said["extra"] + said["changed"],
+        str(said["error"]["what"]) if said["error"] else "",
+    )
+
+
 def why(parts: Parts, table: TableName) -> Trust:
     """Answer whether a table can be trusted now, with the evidence.
 
@@ -73,7 +94,7 @@ def why(parts: Parts, table: TableName) -> Trust:
         raise UnknownName.among("table", str(table), map(str, states), hint="limnos status")
     state = states[table]
     verdicts = _verdicts(parts, table)
-    findings = (_published(state), _last_run(state), _judged(verdicts), _waiting(state), _chain(parts))
+    findings = (_published(state), _last_run(state), _judged(verdicts), _waiting(state), _compared(state), _chain(parts))
     return Trust(state, findings, verdicts)
 
 
@@ -110,6 +131,23 @@ def _waiting(state: TableState) -> Finding:
         return Finding("quarantine", ok=True, detail="no row waits")
     hint = f"limnos quarantine show {state.table}"
     return Finding("quarantine", ok=False, detail=f"{state.quarantined:,} rows wait outside the table", hint=hint)
+
+
+def _compared(state: TableState) -> Finding:
+    """Say how the last comparison went; one of a version that is not published any more is no evidence against this one."""
+    last = state.compared
+    if last is None:
+        return Finding("source", ok=True, detail="never compared")
+    at = f"compared at {last.at:%Y-%m-%d %H:%M:%S} UTC"
+    if last.error:
+        return Finding("source", ok=False, detail=f"{at}: {last.error}", hint=f"limnos verify {state.table}")
+    current = state.snapshot is not None and last.snapshot_id in {state.snapshot.snapshot_id, None}
+    what = f"{last.source_rows:,} rows, " + (f"{last.columns} columns" if last.columns else "rows only")
+    found = f"{last.differing:,} rows differ" if last.differing else "equal"
+    more = (f", {last.pending:,} to be merged" if last.pending else "") + (f", at {last.position}" if last.position else "")
+    version = "" if current else "; an earlier version"
+    ok = not (last.differing and current)
+    return Finding("source", ok=ok, detail=f"{at}: {what}, {found}{more}{version}", hint=f"limnos verify {state.table}")
 
 
 def _chain(parts: Parts) -> Finding:

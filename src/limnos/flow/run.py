@@ -16,8 +16,8 @@ from limnos.flow.recover import recover
 from limnos.flow.resolve import references
 from limnos.flow.select import parents_first
 from limnos.flow.sourcing import Candidate, Opened, candidates, config_of
-from limnos.flow.verify import compare_table
-from limnos.ledger.events import FAILED, FINISHED, STARTED
+from limnos.flow.verify import compare_table, recorded
+from limnos.ledger.events import COMPARED, FAILED, FINISHED, STARTED
 from limnos.ledger.lock import exclusive
 from limnos.model.contract import Contract
 from limnos.model.data import Snapshot
@@ -98,6 +98,7 @@ def _verified(parts: Parts, candidate: Candidate, done: Load, versions: Versions
     if declared is None or not declared.every_run or done.result.status not in {TableStatus.PUBLISHED, TableStatus.UNCHANGED}:
         return done
     parts.step("table.verify", candidate.table.target)
+    start = time.perf_counter()
     try:
         relation = done.staged.relation if done.staged else parts.catalog.relation(published) if published else None
         assert relation is not None  # noqa: S101 an unchanged table is published
@@ -106,7 +107,10 @@ def _verified(parts: Parts, candidate: Candidate, done: Load, versions: Versions
         return replace(done, result=replace(done.result, notes=(*done.result.notes, f"not compared with its source: {error.what}")))
     verdicts = (*done.result.verdicts, *found.verdicts)
     result = replace(done.result, verdicts=verdicts, score=score(verdicts))
-    return replace(done, result=result, mark=replace(done.mark, score=result.score) if done.mark else None)
+    mark = replace(done.mark, score=result.score) if done.mark else None
+    position = mark.position.place if mark and mark.position else ""
+    found = replace(found, snapshot_id=result.snapshot_id, position=position, seconds=time.perf_counter() - start)
+    return replace(done, result=result, mark=mark, compared=found)
 
 
 def _told(parts: Parts, chosen: Sequence[Candidate]) -> Iterator[Candidate]:
@@ -178,6 +182,8 @@ def _publish(parts: Parts, run_id: str, loads: Sequence[Load]) -> Mapping[TableN
             if one.superseded:
                 parts.ledger.dispose(one.result.table, one.superseded, EntryStatus.SUPERSEDED, run_id, transaction)
         parts.step("run.marked")
+        if compared := [one.compared for one in loads if one.compared is not None]:
+            parts.ledger.append(COMPARED, parts.project.name, recorded(compared), run_id=run_id, transaction=transaction)
         payload = {"tables": [one.result.as_json() for one in loads]}
         parts.ledger.append(FINISHED, parts.project.name, payload, run_id=run_id, transaction=transaction)
         parts.step("run.recorded")

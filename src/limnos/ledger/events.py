@@ -25,6 +25,7 @@ FINISHED = "run.finished"
 RELEASED = "quarantine.released"
 REJECTED = "quarantine.rejected"
 UPKEPT = "upkeep.finished"
+COMPARED = "verify.finished"
 FAILED = "run.failed"
 ABANDONED = "run.abandoned"
 ENDINGS = (FINISHED, RELEASED, REJECTED, UPKEPT, FAILED, ABANDONED)

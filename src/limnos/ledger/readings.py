@@ -1,4 +1,4 @@
-"""The ledger read as tables: `system.runs`, `system.verdicts`, `system.events`."""
+"""The ledger read as tables: `system.runs`, `system.verdicts`, `system.comparisons`, `system.events`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from limnos.ledger.events import FINISHED
+from limnos.ledger.events import COMPARED, FINISHED
 from limnos.model.event import Event
 
 _UTC: pa.DataType = pa.timestamp("us", tz="UTC")
@@ -52,6 +52,27 @@ VERDICTS = _schema(
         ("proof", pa.string()),
         ("detail", pa.string()),
         ("at", _UTC),
+    ]
+)
+COMPARISONS = _schema(
+    [
+        ("table_name", pa.string()),
+        ("at", _UTC),
+        ("run_id", pa.string()),
+        ("actor", pa.string()),
+        ("snapshot_id", pa.int64()),
+        ("position", pa.string()),
+        ("columns", pa.list_(pa.string())),
+        ("source_rows", pa.int64()),
+        ("lake_rows", pa.int64()),
+        ("quarantined", pa.int64()),
+        ("pending", pa.int64()),
+        ("missing", pa.int64()),
+        ("extra", pa.int64()),
+        ("changed", pa.int64()),
+        ("pushed_down", pa.bool_()),
+        ("seconds", pa.float64()),
+        ("error", pa.string()),
     ]
 )
 EVENTS = _schema(
@@ -104,6 +125,19 @@ def verdicts(events: Iterable[Event]) -> pa.Table:
         for verdict in table["verdicts"]
     ]
     return pa.Table.from_pylist(rows, schema=VERDICTS)
+
+
+def comparisons(events: Iterable[Event]) -> pa.Table:
+    """One row a table and comparison with its source: what was compared and what differed."""
+    rows = [
+        {field.name: table.get(field.name) for field in COMPARISONS}
+        | {"table_name": table["table"], "at": event.at, "run_id": event.run_id, "actor": event.actor}
+        | {"error": table["error"]["what"] if table["error"] else None}
+        for event in events
+        if event.action == COMPARED
+        for table in tables_of(event)
+    ]
+    return pa.Table.from_pylist(rows, schema=COMPARISONS)
 
 
 def events_table(events: Iterable[Event]) -> pa.Table:

@@ -67,6 +67,16 @@ dispositions = sa.Table(
     sa.Column("at", sa.String(40), nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
 )
+file_sums = sa.Table(
+    "limnos_file_sums",
+    metadata,
+    sa.Column("table_name", sa.String(300), primary_key=True),
+    sa.Column("file", sa.String(600), primary_key=True),
+    sa.Column("form", sa.String(64), nullable=False),
+    sa.Column("content", sa.String(80), nullable=False),
+    sa.Column("sums", sa.LargeBinary, nullable=False),
+)
+"""What can be computed again from the files at any time: nothing is lost with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ class Comparison:
 
     `columns` names those whose content was compared, none where rows were only counted; `left_out` says why others were not. All
     differing rows are counted, `differences` shows some of them. `quarantined` counts rows of the source that are known to wait in
-    quarantine, or to have been rejected. `pushed_down` tells whether the source did the work, or its rows were read.
+    quarantine, or to have been rejected, `pending` rows that changed at the source after the `position` at which the lake is; neither
+    differs. `pushed_down` tells whether the source did the work, or its rows were read.
     """
 
     table: TableName
@@ -56,6 +57,8 @@ class Comparison:
     missing: int = 0
     extra: int = 0
     changed: int = 0
+    pending: int = 0
+    position: str = ""
     columns: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
     differences: tuple[Difference, ...] = ()
@@ -91,6 +94,8 @@ class Comparison:
             "missing": self.missing,
             "extra": self.extra,
             "changed": self.changed,
+            "pending": self.pending,
+            "position": self.position,
             "columns": list(self.columns),
             "left_out": dict(self.left_out),
             "differences": [one.as_json() for one in self.differences],

@@ -1,6 +1,7 @@
 """Rows written as one text each and hashed, in the SQL of any system: what makes two systems comparable without moving their rows.
 
-A row's text is its cells with `|` between them: nothing for a null, and free text with its size in bytes and `|` before it. So no two
+A row's text is its cells with `|` between them, free text last, and before it the sizes in bytes of all free texts that another follows,
+two in one number. A row with a null begins with `|`, has nothing for a null, and each free text has its size before it. So no two
 different rows have the same text. A row's number is the first 60 bits of the MD5 of its text, and numbers are added up: a sum, unlike an
 exclusive or, does not lose rows that occur twice. It finds accidents, not forgeries.
 """
@@ -18,7 +19,11 @@ from limnos.model.types import type_name
 
 _PARTS = 45  # with separators no more arguments than any system takes
 _WIDE, _WEIGHT, _KEYS_OF_NUMBERS = 2_147_483_647, 31, 6
+_SIZES = 2**31  # more than a text can have of bytes, and its square is less than a whole number can be
+_RANGES = 2_000
 NUMBER = "_number"
+DIGITS = "digits"
+"""The form of floating point in systems that do not tell its bits: the fewest digits that only this number has, as MariaDB writes them."""
 
 
 class Ask(StrEnum):
@@ -30,12 +35,64 @@ class Ask(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Blocks:
+    """Choose buckets by blocks of `width` neighbouring values of one whole-number column, so that an index finds the rows of a bucket.
+
+    `low` and `high` are the least and the greatest value in the lake; a source may have others.
+    """
+
+    column: str
+    width: int
+    low: int
+    high: int
+
+    def ranges(self, within: Sequence[int], buckets: int) -> tuple[tuple[int, int], ...]:
+        """Give the values between `low` and `high` that fall into some buckets, as (first, last); none where there are too many.
+
+        Division is towards zero, as all the systems do it.
+
+        Examples:
+            >>> Blocks("id", 10, 0, 99).ranges((3, 4), 7)
+            ((30, 39), (40, 49))
+            >>> Blocks("id", 10, -45, 8).ranges((0, -4), 7)
+            ((-9, 9), (-49, -40))
+        """
+        first, last = (_towards_zero(value, self.width) for value in (self.low, self.high))
+        if len(within) * (last - first + buckets) > _RANGES * buckets:
+            return ()
+        found: list[tuple[int, int]] = []
+        for bucket in within:
+            found += [_block(turn, self.width) for turn in _turns(bucket, first, last, buckets)]
+        return tuple(found)
+
+
+def _towards_zero(value: int, by: int) -> int:
+    return value // by if value >= 0 else -(-value // by)
+
+
+def _turns(bucket: int, first: int, last: int, buckets: int) -> Sequence[int]:
+    """Give the blocks from `first` to `last` whose remainder, of the sign of the block, is `bucket`."""
+    up = range(max(bucket, first + (bucket - first) % buckets), last + 1, buckets)
+    if bucket > 0:
+        return up
+    down = [-block for block in range(max(-bucket, -last + (last - bucket) % buckets), 1 - first, buckets)]
+    return down if bucket else [*up, *(block for block in down if block)]
+
+
+def _block(at: int, width: int) -> tuple[int, int]:
+    if at == 0:
+        return 1 - width, width - 1
+    return (at * width, at * width + width - 1) if at > 0 else (at * width - width + 1, at * width)
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Ask one thing of one side of a comparison; both sides are asked the same.
 
     `key` names the columns that tell rows apart, none where the whole row does; `columns` those that are compared, none where rows
-    are only counted. `by_value` tells whether the key is of whole numbers, whose values then choose the bucket. `within` limits NUMBERS
-    to buckets (none: all), `keys` gives the keys of ROWS as canonical texts, or their numbers where there is no key.
+    are only counted. `by_value` tells whether the key is of whole numbers, whose values then choose the bucket, by `blocks` of one of them
+    if given. `within` limits NUMBERS to buckets (none: all), `keys` gives the keys of ROWS as canonical texts, or their numbers where there
+    is no key.
     """
 
     ask: Ask
@@ -45,6 +102,7 @@ class Question:
     by_value: bool
     within: tuple[int, ...] = ()
     keys: tuple[tuple[str, ...], ...] = ()
+    blocks: Blocks | None = None
 
     @property
     def schema(self) -> pa.Schema:
@@ -54,6 +112,14 @@ class Question:
             return pa.schema(columns)
         texts: dict[str, pa.DataType] = dict.fromkeys((*self.key, *(self.columns if self.ask is Ask.ROWS else ())), pa.string())
         return pa.schema({**texts, NUMBER: pa.int64()})
+
+
+@dataclass(frozen=True, slots=True)
+class FileSums:
+    """Hold the answer of one data file to BUCKETS, whatever rows of it were deleted since; `content` is a hash of the file's bytes."""
+
+    content: str
+    sums: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +152,20 @@ class Comparable:
 class Digestible:
     """Write a table in a system's SQL: its relation and its cells.
 
-    `join` puts `|` between cells, of which a null is nothing; `size` gives the bytes of a text, `number` the first 60 bits of the MD5 of a
-    text as a whole number, `text` turns any cell into text, `literal` quotes a text.
+    `join` puts `|` between cells of which none is null, `join_with_nulls` between cells of which a null is nothing; `size` gives the bytes
+    of a text, `number` the first 60 bits of the MD5 of a text as a whole number, `text` turns any cell into text, `literal` quotes a text.
+    `divide` is the operator that divides whole numbers, towards zero.
     """
 
     relation: str
     cells: Mapping[str, Cell]
     join: Callable[[Sequence[str]], str]
+    join_with_nulls: Callable[[Sequence[str]], str]
     size: Callable[[str], str]
     number: Callable[[str], str]
     text: Callable[[str], str]
     literal: Callable[[str], str] = literal
+    divide: str = "/"
 
     def select(self, question: Question) -> str:
         """Write the SELECT that answers a question, with the columns of its schema."""
@@ -109,15 +178,31 @@ class Digestible:
                 return self._rows(question)
 
     def _buckets(self, question: Question) -> str:
-        total = f"sum({self._weighed(question)})"
-        return f"SELECT {self._bucket(question)} AS bucket, count(*) AS n, {total} AS total FROM {self.relation} GROUP BY 1"
+        return f"SELECT {self.sums(question)} FROM {self.relation} GROUP BY 1"
+
+    def sums(self, question: Question) -> str:
+        """List the bucket and what is added up in it."""
+        return f"{self._bucket(question)} AS bucket, count(*) AS n, sum({self._weighed(question)}) AS total"
 
     def _numbers(self, question: Question) -> str:
         number = self._number(question.columns) if question.columns else "0"
         listed = ", ".join([*(self.text(self.cells[name].sql) for name in question.key), number])
-        within = ", ".join(str(int(one)) for one in question.within)
-        where = f" WHERE {self._bucket(question)} IN ({within})" if within else ""
+        where = f" WHERE {self.near(question)}{self._for_an_index(question)}" if question.within else ""
         return f"SELECT {listed} FROM {self.relation}{where}"
+
+    def near(self, question: Question) -> str:
+        """Write the condition that a row is in one of the buckets."""
+        return f"{self._bucket(question)} IN ({', '.join(str(int(one)) for one in question.within)})"
+
+    def _for_an_index(self, question: Question) -> str:
+        """Say again which values the buckets have, in a form in which an index on the column can find them."""
+        blocks = question.blocks
+        ranges = blocks.ranges(question.within, question.buckets) if blocks else ()
+        if not blocks or not ranges:
+            return ""
+        value = self.cells[blocks.column].value
+        lie = [f"{value} BETWEEN {first} AND {last}" for first, last in ranges]
+        return f" AND ({' OR '.join([*lie, f'{value} < {blocks.low}', f'{value} > {blocks.high}', f'{value} IS NULL'])})"
 
     def _rows(self, question: Question) -> str:
         shown = dict.fromkeys((*question.key, *question.columns))
@@ -133,6 +218,8 @@ class Digestible:
         return f"({columns}) IN ({chosen})"
 
     def _bucket(self, question: Question) -> str:
+        if blocks := question.blocks:
+            return f"(coalesce({self.cells[blocks.column].sql}, 0) {self.divide} {int(blocks.width)}) % {int(question.buckets)}"
         return f"({self._by_key(question)}) % {int(question.buckets)}"
 
     def _weighed(self, question: Question) -> str:
@@ -149,12 +236,20 @@ class Digestible:
         return self.number(self._row(columns))
 
     def _row(self, columns: Sequence[str]) -> str:
-        parts: list[str] = []
-        for cell in (self.cells[name] for name in columns):
-            parts += [self.size(cell.sql), cell.sql] if cell.is_free else [cell.sql]
-        while len(parts) > _PARTS:
-            parts = [self.join(parts[start : start + _PARTS]) for start in range(0, len(parts), _PARTS)]
-        return self.join(parts)
+        cells = [self.cells[name] for name in columns]
+        plain, free = ([cell.sql for cell in cells if cell.is_free is chosen] for chosen in (False, True))
+        sizes = [self.size(text) for text in (free[:-1] if plain or len(free) > 1 else free)]
+        pairs = [" + ".join([f"{_SIZES} * {one}", *other]) for one, *other in (sizes[at : at + 2] for at in range(0, len(sizes), 2))]
+        each = [part for cell in cells for part in ([self.size(cell.sql), cell.sql] if cell.is_free else [cell.sql])]
+        whole = " AND ".join(f"{cell.sql} IS NOT NULL" for cell in cells)
+        with_nulls = _joined(["''", *each], self.join_with_nulls)
+        return f"CASE WHEN {whole} THEN {_joined([*plain, *pairs, *free], self.join)} ELSE {with_nulls} END"
+
+
+def _joined(parts: list[str], join: Callable[[Sequence[str]], str]) -> str:
+    while len(parts) > _PARTS:
+        parts = [join(parts[start : start + _PARTS]) for start in range(0, len(parts), _PARTS)]
+    return join(parts)
 
 
 def by_value(kinds: Sequence[pa.DataType]) -> bool:

@@ -31,6 +31,19 @@ class Position:
         """
         return Position(self.kind, {key: _proof(value) for key, value in self.value.items() if key != "stat"})
 
+    @property
+    def place(self) -> str:
+        """Say where in its source's log it is, for a person; empty where it is in none.
+
+        Examples:
+            >>> Position("postgres-log", {"lsn": "0/15D68C8", "slot": "limnos"}).place
+            'LSN 0/15D68C8'
+        """
+        said = self.value
+        if "lsn" in said:
+            return f"LSN {said['lsn']}"
+        return f"GTID {said['gtid']}" if said.get("gtid") else f"{said['file']}:{said['pos']}" if {"file", "pos"} <= said.keys() else ""
+
     def as_json(self) -> str:
         """Write it as canonical JSON: sorted keys, no spaces."""
         return json.dumps({"kind": self.kind, "value": self.value}, sort_keys=True, separators=(",", ":"))

@@ -84,8 +84,35 @@ class ReleaseResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """State what the last comparison of a table with its source came to; `columns` counts those compared, none where rows were counted."""
+
+    at: datetime
+    snapshot_id: int | None
+    position: str
+    columns: int
+    source_rows: int
+    pending: int
+    differing: int
+    error: str = ""
+
+    def as_json(self) -> Mapping[str, object]:
+        """Give it as a JSON object."""
+        return {
+            "at": self.at.isoformat(),
+            "snapshot_id": self.snapshot_id,
+            "position": self.position,
+            "columns": self.columns,
+            "source_rows": self.source_rows,
+            "pending": self.pending,
+            "differing": self.differing,
+            "error": self.error or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class TableState:
-    """State how a table stands: its published version, its last run, its score and its open quarantine."""
+    """State how a table stands: its published version, its last run, its score, its open quarantine, its last comparison."""
 
     table: TableName
     source: str
@@ -95,6 +122,7 @@ class TableState:
     score: float | None
     quarantined: int
     detail: str = ""
+    compared: Compared | None = None
 
     def as_json(self) -> Mapping[str, object]:
         """Give it as a JSON object."""
@@ -109,6 +137,7 @@ class TableState:
             "score": self.score,
             "quarantined": self.quarantined,
             "detail": self.detail,
+            "compared": self.compared.as_json() if self.compared else None,
         }
 
 

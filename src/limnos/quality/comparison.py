@@ -16,10 +16,11 @@ import pyarrow as pa
 from limnos.model.casts import names
 from limnos.model.comparison import Difference, Kind
 from limnos.model.contract import RuleSpec, Severity
-from limnos.model.digest import NUMBER, Ask, Question, by_value, form
+from limnos.model.digest import NUMBER, Ask, Blocks, Question, by_value, form
 from limnos.model.names import quoted
 from limnos.model.verdict import Dimension, Outcome, Verdict
 from limnos.ports import Session
+from limnos.quality.comparison_lake import LakeSide
 from limnos.quality.comparison_sides import EngineSide, SourceSide
 
 _ROWS_IN_A_BUCKET = 64
@@ -30,7 +31,8 @@ _PRIMES = (61, 251, 1021, 4093, 16381, 65521)
 class Matter:
     """Say what is compared: the `key` that tells rows apart (none: the whole row does) and the `columns` (none: rows are only counted).
 
-    `schema` has the types of both, `rows` is about how many there are, `limit` how many differences of each kind are shown.
+    `schema` has the types of both, `rows` is about how many there are, `limit` how many differences of each kind are shown; `blocks` choose
+    the buckets where a source has an index to gain from it.
     """
 
     schema: pa.Schema
@@ -38,12 +40,22 @@ class Matter:
     columns: tuple[str, ...]
     rows: int
     limit: int = 20
+    blocks: Blocks | None = None
+
+    @property
+    def by_value(self) -> bool:
+        """Whether the key's own values choose the bucket."""
+        return by_value([self.schema.field(name).type for name in self.key])
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets there are."""
+        return next((prime for prime in _PRIMES if prime * _ROWS_IN_A_BUCKET >= self.rows), _PRIMES[-1])
 
     @property
     def question(self) -> Question:
         """The first question."""
-        buckets = next((prime for prime in _PRIMES if prime * _ROWS_IN_A_BUCKET >= self.rows), _PRIMES[-1])
-        return Question(Ask.BUCKETS, self.key, self.columns, buckets, by_value([self.schema.field(name).type for name in self.key]))
+        return Question(Ask.BUCKETS, self.key, self.columns, self.buckets, self.by_value, blocks=self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +68,27 @@ class Found:
     missing: int = 0
     extra: int = 0
     changed: int = 0
+    pending: int = 0
     differences: tuple[Difference, ...] = ()
 
 
-def compare(session: Session, source: EngineSide | SourceSide, lake: EngineSide, matter: Matter, aside: EngineSide | None = None) -> Found:
-    """Compare both sides; `aside` has rows of the source that are known not to be in the lake."""
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Hold the rows whose changes at the source are still to be merged; `everything` says that all of them were deleted at once."""
+
+    rows: EngineSide
+    everything: bool = False
+
+
+def compare(
+    session: Session,
+    source: EngineSide | SourceSide,
+    lake: EngineSide | LakeSide,
+    matter: Matter,
+    aside: EngineSide | None = None,
+    pending: Pending | None = None,
+) -> Found:
+    """Compare both sides; `aside` has rows of the source that are known not to be in the lake, `pending` rows that are explained."""
     question = matter.question
     _both(session, source, lake, question, "buckets")
     counted = session.run(
@@ -72,16 +100,18 @@ def compare(session: Session, source: EngineSide | SourceSide, lake: EngineSide,
     if not differing:
         return Found(source_rows, lake_rows)
     if not (matter.key or matter.columns):
-        return _counted(session, source_rows, lake_rows, aside)
+        return _counted(session, source_rows, lake_rows, aside, pending)
     narrowed = replace(question, ask=Ask.NUMBERS, within=tuple(differing))
     _both(session, source, lake, narrowed, "numbers")
     if aside:
         aside.keep(session, replace(question, ask=Ask.NUMBERS), "aside_numbers")
     _differing(session, narrowed, known=aside is not None)
+    explained = _explained(session, question, pending) if pending else 0
     totals = session.run(
         "SELECT coalesce(sum(aside), 0)::BIGINT AS quarantined, coalesce(sum(missing), 0)::BIGINT AS missing, "
         "coalesce(sum(extra), 0)::BIGINT AS extra, coalesce(sum(changed), 0)::BIGINT AS changed FROM differing"
     ).to_pylist()[0]
+    totals["pending"] = explained
     return Found(source_rows, lake_rows, **totals, differences=_shown(session, source, lake, matter, narrowed))
 
 
@@ -105,7 +135,7 @@ def _verdict(dimension: Dimension, rows: int, failing: int, columns: Sequence[st
     )
 
 
-def _both(session: Session, source: EngineSide | SourceSide, lake: EngineSide, question: Question, name: str) -> None:
+def _both(session: Session, source: EngineSide | SourceSide, lake: EngineSide | LakeSide, question: Question, name: str) -> None:
     """Ask both sides, at the same time where the source works by itself."""
     if isinstance(source, EngineSide):
         source.keep(session, question, f"source_{name}")
@@ -118,10 +148,26 @@ def _both(session: Session, source: EngineSide | SourceSide, lake: EngineSide, q
     SourceSide(lambda _: iter(batches)).keep(session, question, f"source_{name}")
 
 
-def _counted(session: Session, source_rows: int, lake_rows: int, aside: EngineSide | None) -> Found:
-    known = session.run(f"SELECT count(*) FROM {aside.rows.relation}").to_pydict().popitem()[1][0] if aside else 0
-    waiting = max(0, min(int(known), source_rows - lake_rows))
-    return Found(source_rows, lake_rows, waiting, max(0, source_rows - lake_rows - waiting), max(0, lake_rows - source_rows))
+def _explained(session: Session, question: Question, pending: Pending) -> int:
+    """Strike out what pending changes explain; gives how many rows that were."""
+    pending.rows.keep(session, replace(question, ask=Ask.NUMBERS, within=()), "pending_numbers")
+    mine = _same(question.key or (NUMBER,), "differing", "pending")
+    where = "TRUE" if pending.everything else f"EXISTS (SELECT 1 FROM pending_numbers AS pending WHERE {mine})"
+    rows = session.run(f"SELECT coalesce(sum(missing + extra + changed), 0)::BIGINT FROM differing WHERE {where}").column(0)[0].as_py()
+    session.run(f"UPDATE differing SET missing = 0, extra = 0, changed = 0 WHERE {where}")
+    return int(rows)
+
+
+def _counted(session: Session, source_rows: int, lake_rows: int, aside: EngineSide | None, pending: Pending | None) -> Found:
+    def known(side: EngineSide) -> int:
+        return int(session.run(f"SELECT count(*) FROM {side.rows.relation}").column(0)[0].as_py())
+
+    differ = abs(source_rows - lake_rows)
+    waiting = min(known(aside), max(0, source_rows - lake_rows)) if aside else 0
+    explained = min(differ - waiting, differ if pending.everything else known(pending.rows)) if pending else 0
+    left = differ - waiting - explained
+    missing, extra = (left, 0) if source_rows > lake_rows else (0, left)
+    return Found(source_rows, lake_rows, waiting, missing, extra, pending=explained)
 
 
 def _differing(session: Session, question: Question, *, known: bool) -> None:
@@ -148,7 +194,7 @@ def _same(key: Sequence[str], one: str, other: str) -> str:
 
 
 def _shown(
-    session: Session, source: EngineSide | SourceSide, lake: EngineSide, matter: Matter, question: Question
+    session: Session, source: EngineSide | SourceSide, lake: EngineSide | LakeSide, matter: Matter, question: Question
 ) -> tuple[Difference, ...]:
     """Show the first differences of each kind, with the values of both sides where a key is on both, or where there is no key."""
     key = question.key or (NUMBER,)

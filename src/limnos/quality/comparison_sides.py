@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -47,11 +47,11 @@ class SourceSide:
         session.run(f"CREATE TEMP TABLE {quoted(name)} AS SELECT * FROM answer", answer=answer)
 
 
-def typed_rows(relation: str, schema: pa.Schema) -> Digestible:
-    """Write rows of the lake."""
+def typed_rows(relation: str, schema: pa.Schema, digits: Collection[str] = ()) -> Digestible:
+    """Write rows of the lake; columns of floating point among `digits` by their digits and not by their bits."""
     cells = {
         kind.name: Cell(
-            quoted(kind.name) if pa.types.is_integer(kind.type) else canonical(quoted(kind.name), kind.type),
+            quoted(kind.name) if pa.types.is_integer(kind.type) else canonical(quoted(kind.name), kind.type, digits=kind.name in digits),
             form(kind.type),
             quoted(kind.name),
         )
@@ -69,13 +69,13 @@ def written_rows(relation: str, schema: pa.Schema) -> Digestible:
     return _digestible(relation, cells)
 
 
-def written(casts: Casts, raw: pa.Schema) -> str:
+def written(casts: Casts, raw: pa.Schema, digits: Collection[str] = ()) -> str:
     """List the contract's columns, made of raw ones, as canonical texts; a value that does not fit stands as its source wrote it."""
     types = {kind.name: kind.type for kind in raw}
-    return ", ".join(_written(casts, column.name, types) for column in casts.contract.columns)
+    return ", ".join(_written(casts, column.name, types, digits=column.name in digits) for column in casts.contract.columns)
 
 
-def canonical(expression: str, kind: pa.DataType) -> str:
+def canonical(expression: str, kind: pa.DataType, *, digits: bool = False) -> str:
     r"""Write a value as its canonical text.
 
     Examples:
@@ -83,11 +83,13 @@ def canonical(expression: str, kind: pa.DataType) -> str:
         'CAST(d AS VARCHAR)'
     """
     name = type_name(kind)
+    if name in _HEX_DIGITS and digits:
+        return _digits(f"CAST(CAST({expression} AS DOUBLE) AS VARCHAR)")
     if name in _HEX_DIGITS:
-        digits = _HEX_DIGITS[name]
-        bits = f"to_hex(CAST(CAST({expression} AS BIT) AS {'BIGINT' if digits == 16 else 'INTEGER'}))"
+        size = _HEX_DIGITS[name]
+        bits = f"to_hex(CAST(CAST({expression} AS BIT) AS {'BIGINT' if size == 16 else 'INTEGER'}))"
         # Only bits are the same text everywhere; there are many bit patterns of what is not a number.
-        return f"CASE WHEN isnan({expression}) THEN '\\x{_NAN[name]}' ELSE '\\x' || right(lpad(lower({bits}), 16, '0'), {digits}) END"
+        return f"CASE WHEN isnan({expression}) THEN '\\x{_NAN[name]}' ELSE '\\x' || right(lpad(lower({bits}), 16, '0'), {size}) END"
     if pa.types.is_decimal(kind) and kind.precision == kind.scale:
         # Where no digit stands before the point, the engine writes none.
         return f"regexp_replace({as_text(expression, kind)}, '^(-?)[.]', '\\10.')"
@@ -96,17 +98,37 @@ def canonical(expression: str, kind: pa.DataType) -> str:
     return as_text(expression, kind)
 
 
-def _written(casts: Casts, name: str, raw: Mapping[str, pa.DataType]) -> str:
-    text = canonical(casts.columns[name].value, casts.contract.column(name).type)
+def _digits(text: str) -> str:
+    """Write the digits of a double as MariaDB does, which has other bounds between the two notations: 1e15 and 0.000000000000001."""
+    sign, small = f"CASE WHEN starts_with({text}, '-') THEN '-' ELSE '' END", f"split_part(ltrim({text}, '-'), 'e-', 1)"
+    power = f"TRY_CAST(split_part({text}, 'e-', 2) AS INTEGER)"
+    bare = f"rtrim(replace(ltrim({text}, '-'), '.', ''), '0')"
+    return (
+        f"CASE WHEN contains({text}, 'e+') THEN replace({text}, 'e+', 'e') "
+        f"WHEN {power} <= 15 THEN {sign} || '0.' || repeat('0', {power} - 1) || replace({small}, '.', '') "
+        f"WHEN NOT ends_with({text}, '.0') THEN {text} "
+        f"WHEN strlen(ltrim({text}, '-')) = 18 THEN {sign} || rtrim({bare}[1] || '.' || {bare}[2:], '.') || 'e15' "
+        f"ELSE {text}[:-3] END"
+    )
+
+
+def _written(casts: Casts, name: str, raw: Mapping[str, pa.DataType], *, digits: bool) -> str:
+    text = canonical(casts.columns[name].value, casts.contract.column(name).type, digits=digits)
     return f"coalesce({text}, {as_text(quoted(name), raw[name])}) AS {quoted(name)}" if name in raw else f"NULL::VARCHAR AS {quoted(name)}"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "concat(" + ", '|', ".join(parts) + ")"
 
 
 def _digestible(relation: str, cells: Mapping[str, Cell]) -> Digestible:
     return Digestible(
         relation,
         cells,
-        join=lambda parts: "concat(" + ", '|', ".join(parts) + ")",
+        join=_joined,
+        join_with_nulls=_joined,
         size=lambda text: f"strlen({text})",
         number=lambda text: f"CAST('0x' || substr(md5({text}), 1, 15) AS BIGINT)",
         text=lambda sql: f"CAST({sql} AS VARCHAR)",
+        divide="//",
     )

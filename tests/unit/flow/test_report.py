@@ -82,3 +82,25 @@ def test_a_ledger_that_was_changed_behind_its_back_is_found_by_why_and_doctor(lo
     lake = again(loaded)
     assert [finding.subject for finding in lake.why("shop.customers").findings if not finding.ok] == ["ledger"]
     assert [finding.subject for finding in lake.doctor() if not finding.ok] == ["ledger"]
+
+
+def test_the_last_comparison_with_the_source_is_evidence_for_the_version_that_it_looked_at(loaded: Lake) -> None:
+    def told() -> tuple[bool, str]:
+        (finding,) = (finding for finding in loaded.why("shop.customers").findings if finding.subject == "source")
+        return finding.ok, finding.detail.partition(" UTC: ")[2] or finding.detail
+
+    assert told() == (True, "never compared")
+    loaded.verify()
+    assert told() == (True, "2 rows, 1 columns, equal")
+    (loaded.project.root / "customers.csv").write_text("id\n1\n7\n")
+    loaded.verify("shop.customers")
+    assert told() == (False, "2 rows, 1 columns, 2 rows differ")
+    customers = loaded.status()[0]
+    assert customers.compared is not None
+    assert customers.compared.differing == 2
+    again(loaded).run("shop.customers")
+    assert told() == (True, "2 rows, 1 columns, 2 rows differ; an earlier version")
+    rows = loaded.query(
+        "SELECT table_name, lake_rows, missing + extra + changed AS differing FROM system.comparisons ORDER BY at, table_name"
+    ).rows()
+    assert [row["differing"] for row in rows if row["table_name"] == "shop.customers"] == [0, 2]

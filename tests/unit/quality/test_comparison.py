@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from limnos.engines.duckdb import DuckEngine
 from limnos.model.comparison import Kind
+from limnos.model.digest import Ask, Blocks, Question
 from limnos.ports import Session
 from limnos.quality.comparison import Found, Matter, compare, verdicts
 from limnos.quality.comparison_sides import EngineSide, typed_rows
@@ -72,3 +73,32 @@ def test_verdicts_count_rows_and_do_not_hold_quarantine_against_the_lake() -> No
     assert (completeness.numerator, completeness.denominator, completeness.outcome) == (99, 100, "fail")
     assert (accuracy.numerator, accuracy.denominator) == (96, 101)
     assert verdicts(Found(0, 0), ())[0].outcome == "unknown"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    low=st.integers(-(2**62), 2**62),
+    more=st.integers(0, 3000),
+    width=st.integers(1, 40),
+    buckets=st.sampled_from([1, 7, 61]),
+    data=st.data(),
+)
+def test_the_ranges_of_buckets_hold_just_the_values_that_the_engine_puts_into_them(
+    session: Session, low: int, more: int, width: int, buckets: int, data: st.DataObject
+) -> None:
+    low = data.draw(st.sampled_from([low, low % 4000 - 2000]))
+    high = low + more
+    within = tuple(data.draw(st.sets(st.integers(1 - buckets, buckets - 1), min_size=1, max_size=4)))
+    blocks = Blocks("id", width, low, high)
+    question = Question(Ask.NUMBERS, ("id",), (), buckets, by_value=True, within=within, blocks=blocks)
+    rows = typed_rows(f"(SELECT unnest(range({low}, {high} + 1)) AS id)", SCHEMA)
+    chosen = session.run(f"SELECT id FROM {rows.relation} WHERE {rows.near(question)} ORDER BY id").column(0).to_pylist()
+    ranges = blocks.ranges(within, buckets)
+    assert sorted(one for first, last in ranges for one in range(max(first, low), min(last, high) + 1)) == chosen
+    assert session.run(f"SELECT count(*) FROM ({rows.select(question)})").column(0).to_pylist() == [len(chosen)]
+
+
+def test_too_many_ranges_are_not_listed() -> None:
+    assert Blocks("id", 1, 0, 10**9).ranges((1, 2, 3), 7) == ()
+    assert len(Blocks("id", 1, 0, 2_000).ranges(tuple(range(7)), 7)) == 0
+    assert len(Blocks("id", 4, 0, 2_000).ranges(tuple(range(7)), 7)) == 501

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from limnos.apps.cli.terminal import Terminal, columns, count, moment, pass_terminal, ratio, shown, speaking
-from limnos.model.state import Trust
+from limnos.model.state import TableState, Trust
 from limnos.model.verdict import Outcome
 
 
@@ -26,13 +26,24 @@ def status(terminal: Terminal) -> None:
             state.last_status or "-",
             ratio(state.score),
             count(state.quarantined),
+            _compared(state),
             state.detail,
         )
         for state in states
     ]
-    for line in columns(rows, ("table", "source", "rows", "published", "last run", "score", "quarantined", ""), right={2, 5, 6}):
+    for line in columns(
+        rows, ("table", "source", "rows", "published", "last run", "score", "quarantined", "compared", ""), right={2, 5, 6}
+    ):
         terminal.data(line)
     return None
+
+
+def _compared(state: TableState) -> str:
+    last = state.compared
+    if last is None:
+        return "-"
+    said = "not compared" if last.error else f"{count(last.differing)} differ" if last.differing else "equal"
+    return f"{said} {moment(last.at)}"
 
 
 @click.command()

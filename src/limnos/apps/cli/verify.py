@@ -52,6 +52,7 @@ def _account(one: Comparison) -> tuple[object, ...]:
         return one.table, "failed", "", ""
     rows = f"source {count(one.source_rows)}, lake {count(one.lake_rows)}, quarantined {count(one.quarantined)}"
     said = f"missing {count(one.missing)}, extra {count(one.extra)}, changed {count(one.changed)}" if one.differing else "equal"
+    said += f", {count(one.pending)} to be merged" if one.pending else ""
     compared = f"{len(one.columns)} columns" if one.columns else "rows only"
     return one.table, f"{rows}: {said}", compared, f"{one.seconds:.1f} s"
 

@@ -10,31 +10,31 @@ from typing import Any
 
 import pyarrow as pa
 
-from limnos.model.digest import Cell, Comparable, Digestible, Question, form
+from limnos.model.digest import DIGITS, Cell, Comparable, Digestible, Question, form
 from limnos.model.names import quoted
 from limnos.sources.mysql.address import literal
 from limnos.sources.mysql.columns import SourceColumn
 
 _BATCH_ROWS = 20_000
-_NO_BITS = "floating point, whose bits no function of this server tells"
 
 
 def comparable(columns: Sequence[SourceColumn]) -> Comparable:
-    """Say in which form each column is written; floating point cannot be."""
-    forms = {column.name: form(column.type) for column in columns}
-    return Comparable(forms, {column.name: _NO_BITS for column in columns if _floats(column)})
+    """Say in which form each column is written; no function of these servers tells the bits of floating point."""
+    return Comparable({column.name: _form(column) for column in columns})
 
 
 def select(relation: str, columns: Sequence[SourceColumn], question: Question) -> str:
     """Write the SELECT that answers a question."""
     return Digestible(
         relation,
-        {column.name: _cell(column) for column in columns if not _floats(column)},
-        join=lambda parts: "concat_ws('|', " + ", ".join(f"coalesce({part}, '')" for part in parts) + ")",
+        {column.name: _cell(column) for column in columns},
+        join=lambda parts: f"concat_ws('|', {', '.join(parts)})",
+        join_with_nulls=lambda parts: "concat_ws('|', " + ", ".join(f"coalesce({part}, '')" for part in parts) + ")",
         size=lambda text: f"length({text})",
         number=lambda text: f"CAST(conv(left(md5({text}), 15), 16, 10) AS SIGNED)",
         text=lambda sql: f"CAST({sql} AS CHAR)",
         literal=literal,
+        divide="DIV",
     ).select(question)
 
 
@@ -52,18 +52,21 @@ def batches(rows: Sequence[Sequence[Any]], question: Question) -> Iterator[pa.Re
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _floats(column: SourceColumn) -> bool:
-    return pa.types.is_floating(column.type)
+def _form(column: SourceColumn) -> str:
+    return DIGITS if pa.types.is_floating(column.type) else form(column.type)
 
 
 def _cell(column: SourceColumn) -> Cell:
-    sql, kind = _sql(column), form(column.type)
+    sql, kind = _sql(column), _form(column)
     plain = kind in {"integer", "string", "date"} and column.kind != "bit"
     return Cell(sql, kind, quoted(column.name) if plain else sql)
 
 
 def _sql(column: SourceColumn) -> str:
-    name, kind = quoted(column.name), form(column.type)
+    name, kind = quoted(column.name), _form(column)
+    if kind == DIGITS:
+        # A float is written with six digits, but as a double with all; times one keeps the sign of zero.
+        return f"CAST({name} * 1e0 AS CHAR)"
     if column.kind == "bit":
         return f"CAST({name} AS UNSIGNED)"
     if kind == "integer" or kind.startswith("decimal"):

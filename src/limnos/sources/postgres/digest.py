@@ -56,18 +56,12 @@ def _digestible(relation: str, columns: Sequence[SourceColumn], *, utf8: bool) -
     return Digestible(
         relation,
         {column.name: _cell(column) for column in columns},
-        join=_join,
+        join=lambda parts: f"concat_ws('|', {', '.join(parts)})",
+        join_with_nulls=lambda parts: "concat(" + ", '|', ".join(parts) + ")",
         size=lambda text: f"octet_length({encoded(text)})",
         number=lambda text: f"('x' || md5({encoded(text)}))::bit(60)::bigint",
         text=_text,
     )
-
-
-def _join(parts: Sequence[str]) -> str:
-    # Each argument costs; only rows with a null need the separators as arguments of their own.
-    whole = " AND ".join(f"{part} IS NOT NULL" for part in parts)
-    separated = ", '|', ".join(parts)
-    return f"CASE WHEN {whole} THEN concat_ws('|', {', '.join(parts)}) ELSE concat({separated}) END"
 
 
 def _cell(column: SourceColumn) -> Cell:
