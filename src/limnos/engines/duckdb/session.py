@@ -86,7 +86,11 @@ class DuckSession:
     @contextmanager
     def _inputs(self, inputs: Mapping[str, pa.Table | pa.RecordBatchReader]) -> Generator[None]:
         for name, rows in inputs.items():
-            self._connection.register(name, rows)
+            given: object = rows
+            if isinstance(rows, pa.RecordBatchReader):
+                # A reader itself goes through pyarrow's scanner, which reads up to a gigabyte ahead of a slow writer.
+                given = rows.__arrow_c_stream__()  # type: ignore[no-untyped-call]
+            self._connection.register(name, given)
         try:
             yield
         finally:
