@@ -51,6 +51,7 @@ class Samples:
 
     seconds: list[float] = field(default_factory=list[float])
     cpu_seconds: list[float] = field(default_factory=list[float])
+    user_seconds: list[float] = field(default_factory=list[float])
     peak_mib: list[float] = field(default_factory=list[float])
 
     @property
@@ -60,10 +61,16 @@ class Samples:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Give the wall seconds that `work` takes."""
+    """Give the wall seconds that `work` takes, and remember what it computes in this process."""
+    user_s = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     start = time.perf_counter()
     work()
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    _USER_S.append(resource.getrusage(resource.RUSAGE_SELF).ru_utime - user_s)
+    return seconds
+
+
+_USER_S: list[float] = []
 
 
 _OPTIONS = argparse.ArgumentParser(add_help=False)
@@ -97,7 +104,9 @@ def main(
     said = parser.parse_args()
     if said.one:
         seconds = next(one for one in contenders if one.name == said.one).work()
-        print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}))
+        # What ran in another process is known as a whole only.
+        user_s = sum(_USER_S) or resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        print(json.dumps({"seconds": seconds, "user_seconds": user_s, "peak_mib": peak_mib()}))
         return
     DATA.mkdir(exist_ok=True)
     prepare()
@@ -111,6 +120,7 @@ def main(
             if repeat or one.rounds == 1:
                 samples[one.name].seconds.append(found["seconds"])
                 samples[one.name].cpu_seconds.append(found["cpu_seconds"])
+                samples[one.name].user_seconds.append(found["user_seconds"])
                 samples[one.name].peak_mib.append(found["peak_mib"])
     _report(claim, contenders, samples, base, [Target(contenders[0].name, target, base)] if target is not None else targets)
 
@@ -138,7 +148,7 @@ def _once(name: str) -> Mapping[str, float]:
 def _report(claim: str, contenders: list[Contender], samples: dict[str, Samples], base: str, targets: Sequence[Target]) -> None:
     reference = samples[base].median
     print(f"\n{claim}\n")
-    print(f"{'contender':<46} {'median s':>9} {'min s':>8} {'max s':>8} {'ratio':>6} {'CPU s':>7} {'peak MiB':>9}")
+    print(f"{'contender':<46} {'median s':>9} {'min s':>8} {'max s':>8} {'ratio':>6} {'CPU s':>7} {'user s':>7} {'peak MiB':>9}")
     rows = []
     for one in contenders:
         found = samples[one.name]
@@ -149,11 +159,12 @@ def _report(claim: str, contenders: list[Contender], samples: dict[str, Samples]
             "max_s": round(max(found.seconds), 4),
             "ratio": round(found.median / reference, 3),
             "cpu_s": round(statistics.median(found.cpu_seconds), 3),
+            "user_s": round(statistics.median(found.user_seconds), 3),
             "peak_mib": round(max(found.peak_mib), 1),
             "repeats": len(found.seconds),
         }
         rows.append(row)
-        print("{contender:<46} {median_s:>9} {min_s:>8} {max_s:>8} {ratio:>6} {cpu_s:>7} {peak_mib:>9}".format(**row))
+        print("{contender:<46} {median_s:>9} {min_s:>8} {max_s:>8} {ratio:>6} {cpu_s:>7} {user_s:>7} {peak_mib:>9}".format(**row))
     judged = []
     for one in targets:
         found = samples[one.contender].median / (samples[one.of].median if one.of else 1.0)

@@ -108,7 +108,7 @@ def arrays(
         None if column.odd else _array(carrier.type, count, column.nulls, lent)
         for column, carrier, lent in zip(columns, carriers, memory, strict=True)
     ]
-    if None not in found:
+    if not any(column.odd for column in columns):
         return found
     places = {number: np.empty(count, np.int64) for number, array in enumerate(found) if array is None}
     skipped = (_Column * width)()
