@@ -20,6 +20,7 @@ from limnos.sources.postgres import catalog
 from limnos.sources.postgres.refusals import Address
 from limnos.sources.postgres.stream import slot
 from limnos.sources.postgres.stream.follow import Followed, Follower
+from limnos.sources.postgres.stream.generated import Generated
 from limnos.sources.postgres.stream.pgoutput import Messages
 from limnos.sources.postgres.stream.snapshot import Snapshot, place, spelled
 from limnos.sources.postgres.stream.tables import Streamed
@@ -113,8 +114,9 @@ class ChangeStream:
 
     def _followed(self, table: Streamed, position: Position) -> Followed:
         described = catalog.columns(self._connection, catalog.Table(table.oid, table.name, "r", versioned=True, description=""))
-        columns = tuple((column.name, column.kind) for column in described)
-        return Followed(table, Snapshot.parse(str(position.value["snapshot"])), columns)
+        columns = tuple((column.name, column.kind) for column in described if column.name not in table.generated)
+        generated = Generated.of(self._connection, self._address, table.oid, described) if table.generated else None
+        return Followed(table, Snapshot.parse(str(position.value["snapshot"])), columns, generated)
 
     def _messages(self, upto: int) -> Iterator[Messages]:
         options = f"'proto_version', '1', 'publication_names', {literal(quoted(slot.publication_name(self._config)))}"

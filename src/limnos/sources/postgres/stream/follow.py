@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from limnos.errors import SourceRefused
 from limnos.model.changes import COMMITTED_AT, ENVELOPE, OPERATION, SEQUENCE, Changes, Operation
+from limnos.sources.postgres.stream.generated import Generated
 from limnos.sources.postgres.stream.pgoutput import (
     BEGIN,
     DELETE,
@@ -32,11 +33,25 @@ _ROWS = np.frombuffer(bytes([INSERT, UPDATE, DELETE]), np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Hold a table whose changes are wanted: what it is, what was read of it already, and its columns with their types' names."""
+    """Hold a table whose changes are wanted: what it is, what was read of it already, and its columns with their types' names.
+
+    `generated` completes its rows with the columns that the log does not hold, where there are some.
+    """
 
     table: Streamed
     seen: Snapshot
     columns: tuple[tuple[str, str], ...]
+    generated: Generated | None = None
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that tell rows apart, generated ones among them where all columns do."""
+        return self.names if self.table.keyless else self.table.identity
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns of its changes, in order."""
+        return self.generated.order if self.generated else tuple(name for name, _ in self.columns)
 
     def differs(self, relation: Relation) -> str:
         """Say how the log's rows are not those of the table as it is now; empty if they are."""
@@ -111,14 +126,14 @@ class Follower:
             followed = self._followed.get(oid)
             if followed and self._taken(followed, begun)[begun.of[index]]:
                 at = np.array([begun.times_us[begun.of[index]]])
-                schema = pa.schema([*ENVELOPE, *(pa.field(name, pa.string()) for name, _ in followed.columns)])
+                schema = pa.schema([*ENVELOPE, *(pa.field(name, pa.string()) for name in followed.names)])
                 said: dict[str, Column] = {
                     SEQUENCE: pa.array([self._first + 2 * index]),
                     OPERATION: pa.array([Operation.TRUNCATE], pa.string()),
                     COMMITTED_AT: pa.array(at).cast(pa.timestamp("us", tz="UTC")),
                 }
                 row = pa.RecordBatch.from_arrays([said.get(field.name, pa.nulls(1, field.type)) for field in schema], schema=schema)
-                yield Changes(followed.table.name, row, followed.table.identity)
+                yield Changes(followed.table.name, row, followed.identity)
 
     def _rows(self, messages: Messages, begun: _Transactions, start: int, end: int) -> Iterator[Changes]:
         rows = start + np.flatnonzero(np.isin(messages.kinds[start:end], _ROWS))
@@ -139,7 +154,9 @@ class Follower:
                 identity = [names.index(name) for name in table.identity]
                 rows = Rows.of(messages, picked, len(names), identity, keyless=table.keyless)
                 batch = rows.batch(messages, followed.columns, self._first, begun.times_us[begun.of])
-                return Changes(table.name, batch, table.identity)
+                if followed.generated:
+                    batch = followed.generated.complete(batch, keyless=table.keyless)
+                return Changes(table.name, batch, followed.identity)
             except Untold as untold:
                 why = f"{untold}; ALTER TABLE ... REPLICA IDENTITY FULL has such values sent"
             except (ValueError, IndexError) as error:

@@ -128,12 +128,12 @@ def unsound(config: SourceConfig, table: Streamed) -> LimnosError | None:
             expected="a primary key, or REPLICA IDENTITY FULL (for each partition of a partitioned table)",
             hint=f"ALTER TABLE {name} REPLICA IDENTITY FULL;",
         )
-    if table.generated:
+    if table.uneven or not table.generated.isdisjoint(table.identity):
         return Unsupported(
-            "PostgreSQL's log does not hold the generated columns of this table",
+            "PostgreSQL's log does not hold generated columns, and those of this table cannot be computed from it",
             subject=subject,
-            seen=", ".join(sorted(table.generated)),
-            expected="columns that are all stored as they were written",
+            seen=f"{', '.join(sorted(table.generated))}: in the identity of its rows, or generated differently in its partitions",
+            expected="a key of columns that are written, and one expression for all partitions",
             hint=f"set `mode: incremental` or `mode: full` for {table.name} in limnos.yml",
         )
     if table.partial:

@@ -23,12 +23,17 @@ SELECT c.oid::int8, c.relname, c.relkind IN ('r', 'p') AND c.relpersistence = 'p
              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
              WHERE i.indrelid = c.oid AND i.indisreplident AND k.place <= i.indnkeyatts ORDER BY k.place),
        ARRAY(SELECT a.attname::text FROM pg_attribute a
-             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum),
        ARRAY(SELECT a.atttypid::int8 FROM pg_attribute a
-             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum),
        ARRAY(SELECT a.attname::text FROM pg_attribute a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> ''),
+       EXISTS (SELECT FROM pg_partition_tree(c.oid) l JOIN pg_attribute a ON a.attrelid = l.relid AND a.attgenerated <> ''
+               JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+               GROUP BY a.attname HAVING count(DISTINCT pg_get_expr(d.adbin, d.adrelid)) > 1),
        (SELECT md5(string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attisdropped, a.xmin,
+                (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+                 WHERE a.attgenerated <> '' AND d.adrelid = a.attrelid AND d.adnum = a.attnum),
                 (SELECT string_agg(e.oid || ' ' || e.enumlabel, ',' ORDER BY e.oid) FROM pg_enum e WHERE e.enumtypid = a.atttypid)),
                 ';' ORDER BY a.attnum)) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0),
        (SELECT md5(string_agg(concat_ws(' ', p.oid, p.relfilenode), ';' ORDER BY p.oid)) FROM pg_class p
@@ -49,8 +54,9 @@ class Streamed:
     """Describe a table as the change stream needs it.
 
     `logged` tells whether its changes are in the log at all, `identities` how its partitions (or itself) identify old rows: letters of
-    `pg_class.relreplident`. `membership` is the number of its entry in the publication, None if it has none; `partial` says that the
-    publication leaves rows or columns out.
+    `pg_class.relreplident`. `columns` are those that the log holds, with their types' ids; the `generated` ones it does not, and `uneven`
+    says that partitions generate one differently. `membership` is the number of its entry in the publication, None if it has none;
+    `partial` says that the publication leaves rows or columns out.
     """
 
     oid: int
@@ -62,6 +68,7 @@ class Streamed:
     index: tuple[str, ...]
     columns: tuple[tuple[str, int], ...]
     generated: frozenset[str]
+    uneven: bool
     columns_digest: str
     partitions_digest: str
     membership: int | None
@@ -89,7 +96,7 @@ class Streamed:
 def streamed(connection: psycopg.Connection[Any], schema: str, publication: str, names: Iterable[str]) -> dict[str, Streamed]:
     """Describe these tables, those that there are, by name."""
     found: dict[str, Streamed] = {}
-    for oid, name, logged, partitioned, identities, primary, index, columns, types, generated, *rest in catalog.ask(
+    for oid, name, logged, partitioned, identities, primary, index, columns, types, generated, uneven, *rest in catalog.ask(
         connection, _FACTS, publication, publication, schema, list(names)
     ):
         columns_digest, partitions_digest, membership, partial = rest
@@ -103,6 +110,7 @@ def streamed(connection: psycopg.Connection[Any], schema: str, publication: str,
             tuple(index),
             tuple(zip(columns, types, strict=True)),
             frozenset(generated),
+            uneven,
             columns_digest or "",
             partitions_digest or "",
             membership,
