@@ -68,7 +68,16 @@ class PostgresReading:
         with self._address.refusals(table):
             columns = catalog.columns(self._connection, found)
             key, rules = catalog.rules(self._connection, found, columns, target.namespace)
-        promised = tuple(Column(column.name, column.type, required=column.required, description=column.description) for column in columns)
+        promised = tuple(
+            Column(
+                column.name,
+                column.type,
+                required=column.required,
+                description=column.description,
+                origin=f"{found.oid}.{column.number}",
+            )
+            for column in columns
+        )
         return Contract(target, promised, key, tuple(rules), description=found.description)
 
     def position(self, table: str) -> Position:

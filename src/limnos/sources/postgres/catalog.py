@@ -33,7 +33,7 @@ WITH RECURSIVE base AS (
 )
 SELECT a.attname, CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname ELSE '' END, b.typmod, b.required,
        coalesce(col_description(a.attrelid, a.attnum), ''),
-       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder), a.attnum
 FROM base b JOIN pg_type t ON t.oid = b.oid JOIN pg_attribute a ON a.attrelid = %s AND a.attnum = b.attnum
 WHERE t.typtype <> 'd'
 ORDER BY a.attnum
@@ -117,7 +117,10 @@ def tables(connection: psycopg.Connection[Any], schema: str) -> dict[str, Table]
 def columns(connection: psycopg.Connection[Any], table: Table) -> tuple[SourceColumn, ...]:
     """Describe the columns of a relation, domains taken down to their base types."""
     found = ask(connection, COLUMNS, table.oid, table.oid)
-    return tuple(SourceColumn(name, kind, typmod, required, text, tuple(labels)) for name, kind, typmod, required, text, labels in found)
+    return tuple(
+        SourceColumn(name, kind, typmod, required, text, tuple(labels), number)
+        for name, kind, typmod, required, text, labels, number in found
+    )
 
 
 def carriers(connection: psycopg.Connection[Any], table: Table, contract: Contract) -> tuple[Carrier, ...]:

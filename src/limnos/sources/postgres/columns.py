@@ -61,7 +61,10 @@ class Carrier:
 
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
-    """Describe a column as the catalog does; `kind` is the name of its base type, empty for one that is not PostgreSQL's own."""
+    """Describe a column as the catalog does; `kind` is the name of its base type, empty for one that is not PostgreSQL's own.
+
+    `number` tells it from the others of its table, also from those that were dropped, and stays when it is renamed.
+    """
 
     name: str
     kind: str
@@ -69,6 +72,7 @@ class SourceColumn:
     required: bool
     description: str
     labels: tuple[str, ...]
+    number: int = 0
 
     @property
     def type(self) -> pa.DataType:
