@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -70,7 +71,8 @@ def beside(column: str, kind: pa.DataType) -> str:
     return f"{column}_as_{re.sub(r'[^a-z0-9]+', '_', type_name(kind)).strip('_')}"
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, so that what is asked for each of many columns is found once.
+@dataclass(frozen=True)
 class _Meeting:
     settled: Settled
     raw: tuple[str, ...]
@@ -89,7 +91,7 @@ class _Meeting:
 
     def met(self) -> Settled:
         contract = self.settled.contract
-        renamed = {**contract.drifted.renamed, **self._renamed()}
+        renamed = {**contract.drifted.renamed, **self._renamed}
         baseline = [
             name
             for name in dict.fromkeys([*(column.name for column in self.config.columns), *self.kept])
@@ -116,7 +118,7 @@ class _Meeting:
         notes = (*self.settled.notes, *self._notes(met, missing, [name for name in new if name not in refused]))
         return replace(self.settled, contract=met, notes=tuple(dict.fromkeys(notes)))
 
-    @property
+    @cached_property
     def _own(self) -> frozenset[str]:
         """The published columns that stand beside others because both types were kept."""
         return frozenset(
@@ -135,27 +137,26 @@ class _Meeting:
         follows = policy is Drift.ACCEPT or (policy is Drift.KEEP_BOTH and widens(kept, now))
         return replace(column, type=now if follows and not widens(now, kept) else kept)
 
-    def _candidates(self) -> Iterator[tuple[str, str]]:
+    @cached_property
+    def _candidates(self) -> Mapping[str, str]:
         """Pair a published column with the new one that it is now, old name first.
 
         The source says which one; where it does not, a new one of the same type in the place of one that is gone is taken for it.
         """
         places = [name for name in self.kept if name not in self._own]
-        for old in places:
-            if (new := self.origins.whereabouts(old)) and new != old and new not in self.kept and new in self.types:
-                yield old, new
-        for old, new in zip(places, self.raw, strict=False):
-            if (
-                self.origins.whereabouts(old) is None
-                and old not in self.raw
-                and new not in self.kept
-                and self.types.get(new) == self.kept[old]
-            ):
-                yield old, new
+        there = {old: self.origins.whereabouts(old) for old in places}
+        known = {old: new for old, new in there.items() if new and new != old and new not in self.kept and new in self.types}
+        guessed = {
+            old: new
+            for old, new in zip(places, self.raw, strict=False)
+            if there[old] is None and old not in self.raw and new not in self.kept and self.types.get(new) == self.kept[old]
+        }
+        return known | guessed
 
+    @cached_property
     def _renamed(self) -> Mapping[str, str]:
         accepted: dict[str, str] = {}
-        for old, new in self._candidates():
+        for old, new in self._candidates.items():
             policy = self._policy.on(old).rename
             if policy is Drift.BLOCK or (policy is Drift.ACCEPT and old in self._declared):
                 known = self.origins.whereabouts(old) == new
@@ -180,7 +181,7 @@ class _Meeting:
 
     def _retyped(self) -> Iterator[str]:
         """Name the columns that nobody declared and whose type at the source is not the published one."""
-        renamed = self._renamed()
+        renamed = self._renamed
         for name in self.raw:
             there = name in self.kept and name in self.types and name not in (*self._declared, *renamed)
             if there and self.types[name] != self.kept[name]:
@@ -199,7 +200,7 @@ class _Meeting:
             raise _new(self.settled.contract, baseline, new)
 
     def _notes(self, contract: Contract, missing: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-        guesses = dict(self._candidates())
+        guesses = self._candidates
         for old, now in contract.drifted.renamed.items():
             known = self.origins.whereabouts(old) == now
             yield f"column {old} is called {now} now: it {'is the same column' if known else 'has the same place and type'}"

@@ -54,6 +54,7 @@ class PostgresReading:
         self._config = config
         self._schema = str(config.options.get("schema") or "public")
         ((self._snapshot,),) = catalog.ask(connection, "SELECT pg_export_snapshot()")
+        catalog.ask(connection, f"SAVEPOINT {catalog.SAVEPOINT}")
         self._tables = catalog.tables(connection, self._schema)
         self._positions: dict[str, Position] = {}
         self._pace = pace
