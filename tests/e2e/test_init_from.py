@@ -125,3 +125,36 @@ def test_options_that_do_not_go_together_are_said(wrong: list[str], tmp_path: Pa
     said = limnos("init", *wrong, str(tmp_path / "shop"))
     assert (said.returncode, list(tmp_path.iterdir())) == (2, [])
     assert "hint: limnos init --help" in said.stderr
+
+
+def test_what_a_user_may_not_read_and_what_has_no_columns_leave_the_other_tables_alone(
+    url: str, postgres_server: services.Postgres, tmp_path: Path
+) -> None:
+    database = url.rpartition("/")[2]
+    with psycopg.connect(postgres_server.url(database), autocommit=True) as shop:
+        shop.execute("CREATE TABLE sales.aside (id int PRIMARY KEY); CREATE TABLE sales.bare ()")
+        shop.execute(f"GRANT SELECT ON sales.bare TO {database}")
+    there = tmp_path / "shop"
+    laid = limnos("init", "--from", url, "--schema", "sales", str(there))
+    assert laid.returncode == 0, laid.stderr
+    project = (there / "limnos.yml").read_text()
+    assert "# bare has no columns\n" in project
+    assert "(permission denied for table aside)\n      aside: {mode: full}" in project
+    ran = limnos("-C", str(there), "run")
+    assert ran.returncode == 3
+    assert ran.stderr.count("permission denied") == 1
+    assert {line.split()[0] for line in ran.stdout.splitlines() if " = written " in line} == {f"{database}.{table}" for table in TABLES}
+
+
+def test_a_right_that_only_change_streams_need_stops_only_their_tables_and_is_told_once(url: str, tmp_path: Path) -> None:
+    there, shop = tmp_path / "shop", url.rpartition("/")[2]
+    assert limnos("init", "--from", url, "--schema", "sales", str(there)).returncode == 0
+    project = there / "limnos.yml"
+    lines = project.read_text().splitlines()
+    streamed = [line.replace("full", "cdc", 1) if line.strip().startswith(("orders:", "Order Lines:")) else line for line in lines]
+    project.write_text("\n".join(streamed))
+    ran = limnos("-C", str(there), "run", *(f"{shop}.{name}" for name in ("countries", "customers", "orders", "order_lines")))
+    assert ran.returncode == 3
+    assert ran.stderr.count("does not let this user publish its tables") == 1
+    assert f"\n{shop}.orders, {shop}.order_lines: postgres" in ran.stderr
+    assert " read 2,000 = written 2,000" in ran.stdout

@@ -185,7 +185,13 @@ def test_checks_that_mean_the_same_in_the_lake_become_rules_and_no_others_do(dat
     with _source(database).open() as reading:
         contract = reading.describe("t", TableName("shop", "t"))
     rules = {rule.name: rule for rule in contract.rules if rule.kind == "sql"}
-    assert {name: rule.columns for name, rule in rules.items()} == {"sql:bounds": ("B c",), "sql:order_": ("a", "B c")}
+    assert {name: rule.columns for name, rule in rules.items()} == {
+        "sql:bounds": ("B c",),
+        "sql:floats": ("x",),
+        "sql:order_": ("a", "B c"),
+        "sql:small": ("a",),
+        "sql:words": ("word",),
+    }
     with DuckEngine().session() as session:
         rows = pa.table({"a": pa.array([1, None, 0, -1, 5]), "B c": pa.array(["1.5", None, "2", "3", "0.4"]).cast(pa.decimal128(6, 2))})
         held = [

@@ -121,21 +121,22 @@ def draft(directory: Path, found: Address, source: Source, engine: Engine, *, sa
                 hint="limnos init --from URL --schema SCHEMA DIRECTORY",
             )
         tables = [_table(reading, name, target, targets, engine if sample else None) for name, target in targets.items()]
-    tables = _without_circles(tables)
+    bare = [table.name for table in tables if not table.contract.columns]
+    tables = _without_circles([table for table in tables if table.contract.columns])
     (directory / "contracts").mkdir()
     for table in tables:
         written, _ = write_contract(table.contract, table.evidence)
         (directory / f"contracts/{table.contract.table.name}.odcs.yaml").write_text(written, encoding="utf-8")
     if found.text is not None:
         _keep(directory, found.secret, found.text)
-    (directory / "limnos.yml").write_text("".join(_project(found, source, tables)), encoding="utf-8")
+    (directory / "limnos.yml").write_text("".join(_project(found, source, tables, bare)), encoding="utf-8")
 
 
 def _targets(names: Sequence[str], namespace: str) -> dict[str, TableName]:
     """Give each table a plain name in the lake that no other has, whatever the case; its own where that is plain."""
     given: dict[str, str] = {}
     taken: set[str] = set()
-    for name in sorted(names, key=lambda name: not TableName.fits(namespace, name)):
+    for name in sorted(names, key=lambda name: (not TableName.fits(namespace, name), name != name.lower(), name)):
         plain = candidate = name if TableName.fits(namespace, name) else _plain(name) or "table"
         count = 1
         while candidate.lower() in taken:
@@ -155,7 +156,7 @@ def _table(reading: Reading, name: str, target: TableName, targets: Mapping[str,
     try:
         rows = _sample(reading, name, contract, engine) if engine else None
     except LimnosError as error:
-        notes = (f"its rows were not looked at: {error.what}",)
+        notes = (f"its rows were not looked at: {error.what} ({error.seen})",)
     proposals = [classify(column.name, column.type, _values(rows, column.name)) for column in contract.columns]
     found = {one.column: one for one in proposals if one}
     columns = (
@@ -230,7 +231,7 @@ def _keep(directory: Path, name: str, text: Secret) -> None:
         file.write(f"{text.reveal()}\n")
 
 
-def _project(found: Address, source: Source, tables: Sequence[_Table]) -> Iterable[str]:
+def _project(found: Address, source: Source, tables: Sequence[_Table], bare: Sequence[str]) -> Iterable[str]:
     config = found.config
     yield _HEAD
     yield f"  {config.name}:\n    type: {config.type}\n"
@@ -247,6 +248,8 @@ def _project(found: Address, source: Source, tables: Sequence[_Table]) -> Iterab
         others = " or ".join(_line(write_yaml(mode, flow=True)) for mode in _modes(source, table.contract))
         entry = write_yaml({table.name: said}, flow=True)[1:-1]
         yield f"      {entry}{f'  # or {others}' if others else ''}\n"
+    for name in bare:
+        yield f"      # {_line(name)} has no columns\n"
     if any(table.late for table in tables):
         yield "\n# These foreign keys lead in a circle, so they are judged by the parents of the run before, and only told.\ntables:\n"
     for table in tables:

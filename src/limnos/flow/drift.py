@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -16,8 +17,38 @@ from limnos.model.project import TableConfig
 from limnos.model.types import canonical, type_name, widens
 
 
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Tell columns by what the source itself calls them, whatever their names: `before` of the published ones, `now` of the source's."""
+
+    before: Mapping[str, str] = field(default_factory=dict[str, str])
+    now: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def whereabouts(self, name: str) -> str | None:
+        """Name a published column as the source does now: empty if it has none any more, None if that cannot be told.
+
+        Examples:
+            >>> origins = Origins({"a": "7.1", "b": "7.2", "c": "6.1"}, {"x": "7.1", "a": "7.3"})
+            >>> origins.whereabouts("a"), origins.whereabouts("b"), origins.whereabouts("c")
+            ('x', '', None)
+        """
+        origin = self.before.get(name, "")
+        table = origin.partition(".")[0]
+        if not origin or all(one.partition(".")[0] != table for one in self.now.values()):
+            return None
+        return next((now for now, one in self.now.items() if one == origin), "")
+
+
+NO_ORIGINS = Origins()
+
+
 def meet_drift(
-    settled: Settled, raw: Sequence[str], types: Mapping[str, pa.DataType], published: pa.Schema | None, config: TableConfig
+    settled: Settled,
+    raw: Sequence[str],
+    types: Mapping[str, pa.DataType],
+    published: pa.Schema | None,
+    config: TableConfig,
+    origins: Origins = NO_ORIGINS,
 ) -> Settled:
     """Compare what was declared and published with the columns that the source has now, and do what the drift policy says.
 
@@ -27,7 +58,7 @@ def meet_drift(
         SchemaDrift: If a column is gone, new or renamed and the policy does not accept it.
     """
     kept = {field.name: canonical(field.type) for field in published} if published is not None else {}
-    return _Meeting(settled, tuple(raw), {name: canonical(kind) for name, kind in types.items()}, kept, config).met()
+    return _Meeting(settled, tuple(raw), {name: canonical(kind) for name, kind in types.items()}, kept, config, origins).met()
 
 
 def beside(column: str, kind: pa.DataType) -> str:
@@ -40,13 +71,15 @@ def beside(column: str, kind: pa.DataType) -> str:
     return f"{column}_as_{re.sub(r'[^a-z0-9]+', '_', type_name(kind)).strip('_')}"
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, so that what is asked for each of many columns is found once.
+@dataclass(frozen=True)
 class _Meeting:
     settled: Settled
     raw: tuple[str, ...]
     types: Mapping[str, pa.DataType]
     kept: Mapping[str, pa.DataType]
     config: TableConfig
+    origins: Origins
 
     @property
     def _policy(self) -> DriftPolicy:
@@ -58,7 +91,7 @@ class _Meeting:
 
     def met(self) -> Settled:
         contract = self.settled.contract
-        renamed = {**contract.drifted.renamed, **self._renamed()}
+        renamed = {**contract.drifted.renamed, **self._renamed}
         baseline = [
             name
             for name in dict.fromkeys([*(column.name for column in self.config.columns), *self.kept])
@@ -75,6 +108,7 @@ class _Meeting:
         there = {column.name for column in columns}
         columns += [Column(name, self.types[name]) for name in self.raw if name not in there and name not in refused]
         columns += [Column(name, self.types[of]) for name, of in both.items() if name not in there]
+        columns = [self._carried(column, renamed) for column in columns]
         met = replace(
             contract,
             columns=tuple(columns),
@@ -84,7 +118,7 @@ class _Meeting:
         notes = (*self.settled.notes, *self._notes(met, missing, [name for name in new if name not in refused]))
         return replace(self.settled, contract=met, notes=tuple(dict.fromkeys(notes)))
 
-    @property
+    @cached_property
     def _own(self) -> frozenset[str]:
         """The published columns that stand beside others because both types were kept."""
         return frozenset(
@@ -93,19 +127,40 @@ class _Meeting:
             if name not in self.raw and any(name == beside(base, kind) for base in self.kept if name.startswith(f"{base}_as_"))
         )
 
-    def _candidates(self) -> Iterator[tuple[str, str]]:
-        """Pair a published column that is gone with a new one of the same type in the same place, old name first."""
-        places = [name for name in self.kept if name not in self._own]
-        for old, new in zip(places, self.raw, strict=False):
-            if old not in self.raw and new not in self.kept and self.types.get(new, None) == self.kept[old]:
-                yield old, new
+    def _carried(self, column: Column, renamed: Mapping[str, str]) -> Column:
+        """Give a column what the source calls it by, and one that was renamed the type that it is to have under its new name."""
+        column = replace(column, origin=self.origins.now.get(column.name, column.origin))
+        old = next((old for old, new in renamed.items() if new == column.name and old in self.kept), "")
+        if not old or column.name in self._declared or column.name not in self.types:
+            return column
+        kept, now, policy = self.kept[old], self.types[column.name], self._policy.on(old).type
+        follows = policy is Drift.ACCEPT or (policy is Drift.KEEP_BOTH and widens(kept, now))
+        return replace(column, type=now if follows and not widens(now, kept) else kept)
 
+    @cached_property
+    def _candidates(self) -> Mapping[str, str]:
+        """Pair a published column with the new one that it is now, old name first.
+
+        The source says which one; where it does not, a new one of the same type in the place of one that is gone is taken for it.
+        """
+        places = [name for name in self.kept if name not in self._own]
+        there = {old: self.origins.whereabouts(old) for old in places}
+        known = {old: new for old, new in there.items() if new and new != old and new not in self.kept and new in self.types}
+        guessed = {
+            old: new
+            for old, new in zip(places, self.raw, strict=False)
+            if there[old] is None and old not in self.raw and new not in self.kept and self.types.get(new) == self.kept[old]
+        }
+        return known | guessed
+
+    @cached_property
     def _renamed(self) -> Mapping[str, str]:
         accepted: dict[str, str] = {}
-        for old, new in self._candidates():
+        for old, new in self._candidates.items():
             policy = self._policy.on(old).rename
             if policy is Drift.BLOCK or (policy is Drift.ACCEPT and old in self._declared):
-                raise _renaming(self.settled.contract, old, new, accepted=policy is Drift.ACCEPT)
+                known = self.origins.whereabouts(old) == new
+                raise _renaming(self.settled.contract, old, new, known=known, accepted=policy is Drift.ACCEPT)
             if policy is Drift.ACCEPT:
                 accepted[old] = new
         return accepted
@@ -126,8 +181,10 @@ class _Meeting:
 
     def _retyped(self) -> Iterator[str]:
         """Name the columns that nobody declared and whose type at the source is not the published one."""
+        renamed = self._renamed
         for name in self.raw:
-            if name in self.kept and name in self.types and name not in self._declared and self.types[name] != self.kept[name]:
+            there = name in self.kept and name in self.types and name not in (*self._declared, *renamed)
+            if there and self.types[name] != self.kept[name]:
                 yield name
 
     def _refuse_missing(self, baseline: Sequence[str], missing: Sequence[str], renamed: Sequence[str]) -> None:
@@ -135,26 +192,40 @@ class _Meeting:
         if stopping:
             contract = self.settled.contract
             known = [*baseline, *(name for name in contract.names if name not in baseline)]
-            raise _gone(contract, known, stopping, [name for name in self.raw if name not in (*baseline, *renamed)])
+            new = [name for name in self.raw if name not in (*baseline, *renamed)]
+            raise _gone(contract, known, stopping, new, self.origins.whereabouts(stopping[0]))
 
     def _refuse_new(self, baseline: Sequence[str], new: Sequence[str]) -> None:
         if new:
             raise _new(self.settled.contract, baseline, new)
 
     def _notes(self, contract: Contract, missing: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-        guesses = dict(self._candidates())
+        guesses = self._candidates
         for old, now in contract.drifted.renamed.items():
-            yield f"column {old} is called {now} now: it has the same place and type"
+            known = self.origins.whereabouts(old) == now
+            yield f"column {old} is called {now} now: it {'is the same column' if known else 'has the same place and type'}"
         for name in missing:
-            guess = f" (renamed to {guesses[name]}?)" if name in guesses else ""
+            sure = "" if self.origins.whereabouts(name) else "?"
+            guess = f" (renamed to {guesses[name]}{sure})" if name in guesses else ""
             yield f"column {name} is gone from the source and stays empty{guess}"
         for name in new:
             yield f"column {name} is new: {type_name(contract.column(name).type)}"
+        for name in self.raw:
+            where = self.origins.whereabouts(name)
+            if name in self.kept and name not in contract.drifted.renamed and where not in {None, name}:
+                was = f"what had this name is called {where} now" if where else "what had this name was dropped"
+                yield f"column {name} is another one now, and every row is read anew: {was}"
         for name in contract.drifted.refused:
             yield f"column {name} is new and not accepted: rows with a value in it go to quarantine"
+        yield from self._notes_on_types(contract)
+
+    def _notes_on_types(self, contract: Contract) -> Iterator[str]:
+        renamed = contract.drifted.renamed
+        before = {name: kind for name, kind in self.kept.items() if name not in renamed}
+        before |= {new: self.kept[old] for old, new in renamed.items() if old in self.kept}
         for column in contract.columns:
-            if column.name in self.kept and self.kept[column.name] != column.type:
-                yield f"column {column.name} changes its type from {type_name(self.kept[column.name])} to {type_name(column.type)}"
+            if column.name in before and before[column.name] != column.type:
+                yield f"column {column.name} changes its type from {type_name(before[column.name])} to {type_name(column.type)}"
         aside = {of: name for name, of in contract.drifted.beside.items()}
         for name in self._retyped():
             published, promised = self.kept[name], contract.column(name).type
@@ -170,9 +241,9 @@ class _Meeting:
         return f"a value that does not fit {type_name(published)} {'holds the table back' if holds else 'goes to quarantine'}"
 
 
-def _gone(contract: Contract, known: Sequence[str], missing: Sequence[str], unknown: Sequence[str]) -> SchemaDrift:
+def _gone(contract: Contract, known: Sequence[str], missing: Sequence[str], unknown: Sequence[str], now: str | None) -> SchemaDrift:
     near = difflib.get_close_matches(missing[0], unknown, n=1) or list(unknown[:1])
-    renamed = f" (renamed to {near[0]}?)" if near else ""
+    renamed = f" (renamed to {near[0]}?)" if near and now is None else f" (renamed to {now})" if now else ""
     return SchemaDrift(
         f"The source of {contract.table} lacks a column",
         subject=f"{contract.table}: {', '.join(missing)}",
@@ -192,12 +263,12 @@ def _new(contract: Contract, known: Sequence[str], added: Sequence[str]) -> Sche
     )
 
 
-def _renaming(contract: Contract, old: str, new: str, *, accepted: bool) -> SchemaDrift:
+def _renaming(contract: Contract, old: str, new: str, *, known: bool, accepted: bool) -> SchemaDrift:
     declare = f"write {new} instead of {old} in its contract or under its columns"
     return SchemaDrift(
-        f"A column of {contract.table} seems to have another name at the source",
+        f"A column of {contract.table} {'has' if known else 'seems to have'} another name at the source",
         subject=f"{contract.table}: {old}",
-        seen=f"{new}, of the same type in the same place",
+        seen=f"{new}, {'the same column' if known else 'of the same type in the same place'}",
         expected=f"{old}",
         hint=declare if accepted else f"mend the source, or write tables: {contract.table}: drift: {{rename: accept}}",
     )

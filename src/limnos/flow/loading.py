@@ -10,7 +10,7 @@ from typing import cast
 import pyarrow as pa
 
 from limnos.errors import AccountingBroken, Unsupported
-from limnos.flow.drift import meet_drift
+from limnos.flow.drift import Origins, meet_drift
 from limnos.flow.feed import Feeds
 from limnos.flow.parts import Parts
 from limnos.flow.resolve import Settled, references, settle
@@ -127,7 +127,8 @@ class Loading:
         settled = settle(self.candidate.table, config, described, published, targets(source, names))
         if described is not None:
             types = {column.name: column.type for column in described.columns}
-            settled = meet_drift(settled, list(types), types, published, config)
+            origins = Origins(self._origins_before, {column.name: column.origin for column in described.columns if column.origin})
+            settled = meet_drift(settled, list(types), types, published, config, origins)
         return settled
 
     def met(self, settled: Settled, extract: Extract) -> Settled:
@@ -139,7 +140,8 @@ class Loading:
         if any(name not in settled.contract.names for name in names):
             described = self.reading.describe(self.name, self.table)
             types = {column.name: column.type for column in described.columns}
-        return meet_drift(settled, names, types, self.published_schema(), self.config)
+        origins = Origins(self._origins_before, settled.contract.origins)
+        return meet_drift(settled, names, types, self.published_schema(), self.config, origins)
 
     def published_schema(self) -> pa.Schema | None:
         """Give the published columns that came from the source."""
@@ -152,6 +154,11 @@ class Loading:
     @property
     def _kept_before(self) -> tuple[str, ...]:
         return tuple(json.loads(self.mark.basis).get("kept", ())) if self.mark is not None else ()
+
+    @property
+    def _origins_before(self) -> Mapping[str, str]:
+        said: Mapping[str, str] = json.loads(self.mark.basis).get("columns", {}) if self.mark is not None else {}
+        return said
 
     @property
     def base(self) -> Snapshot | None:
@@ -174,6 +181,7 @@ class Loading:
         mode = self.candidate.table.mode
         said = {"contract": contract.version, "parents": ids} | ({"mode": mode} if mode is not Mode.FULL else {})
         said |= {"kept": list(self.bookkeeping.names)} if self.bookkeeping.names else {}
+        said |= {"columns": dict(contract.origins)} if contract.origins else {}
         return json.dumps(said, sort_keys=True)
 
     def same_mode(self) -> bool:
@@ -181,8 +189,10 @@ class Loading:
         return self.mark is not None and json.loads(self.mark.basis).get("mode", Mode.FULL) == self.candidate.table.mode
 
     def same_contract(self, contract: Contract) -> bool:
-        """Whether the published rows were judged by this very contract."""
-        return self.mark is not None and json.loads(self.mark.basis)["contract"] == contract.version
+        """Whether the published rows were judged by this very contract, and came from the very columns that the source has now."""
+        if self.mark is None or json.loads(self.mark.basis)["contract"] != contract.version:
+            return False
+        return self._origins_before in ({}, contract.origins)
 
     def parents(self, session: Session, contract: Contract) -> dict[TableName, str]:
         """Map each table that the contract refers to, and that is there, to its rows as they count in this run."""

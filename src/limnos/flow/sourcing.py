@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import cast
 
-from limnos.errors import LimnosError, Unsupported
+from limnos.errors import LimnosError, SourceUnreachable, Unsupported
 from limnos.flow.parts import Parts
 from limnos.flow.select import matching
 from limnos.model.bookkeeping import Bookkeeping
@@ -32,12 +32,13 @@ class Candidate:
 class Opened:
     """Keep each source open once, at one point in time, until the stack closes.
 
-    `prepares` has a source keep its log for the tables whose changes are read, before it is opened.
+    `prepares` has a source keep its log for the tables whose changes are read, before it is opened; `unprepared` says why one does not.
     """
 
     parts: Parts
     stack: ExitStack
     prepares: bool = False
+    unprepared: dict[str, LimnosError] = field(default_factory=dict[str, LimnosError])
     _found: dict[str, tuple[Source, Reading] | LimnosError] = field(default_factory=dict[str, "tuple[Source, Reading] | LimnosError"])
 
     def open(self, source: SourceConfig) -> tuple[Source, Reading] | LimnosError:
@@ -46,17 +47,26 @@ class Opened:
             try:
                 adapter = self.parts.source(source.name)
                 if self.prepares and follows_changes(source, adapter):
-                    cast("ChangeSource", adapter).prepare()
+                    self._prepare(source, cast("ChangeSource", adapter))
                 self._found[source.name] = (adapter, self.stack.enter_context(adapter.open()))
             except LimnosError as error:
                 self._found[source.name] = error
         return self._found[source.name]
 
+    def _prepare(self, source: SourceConfig, adapter: ChangeSource) -> None:
+        try:
+            adapter.prepare()
+        except SourceUnreachable:
+            raise
+        except LimnosError as error:
+            # Tables that are read in another mode need nothing of this.
+            self.unprepared[source.name] = error
+
     def changing(self) -> Iterator[tuple[SourceConfig, ChangeSource]]:
         """Give the open sources whose changes are read."""
         for source in self.parts.project.sources:
             found = self._found.get(source.name)
-            if isinstance(found, tuple) and follows_changes(source, found[0]):
+            if isinstance(found, tuple) and source.name not in self.unprepared and follows_changes(source, found[0]):
                 yield source, cast("ChangeSource", found[0])
 
 
@@ -84,6 +94,8 @@ def _candidate(opened: Opened, source: SourceConfig, table: SourceTable) -> Cand
     adapter, reading = found
     if table.mode not in (modes := _modes(adapter)):
         return Candidate(source, table, error=_unsupported(source, table, modes))
+    if table.mode is Mode.CDC and source.name in opened.unprepared:
+        return Candidate(source, table, error=opened.unprepared[source.name])
     return Candidate(source, table, reading, adapter)
 
 

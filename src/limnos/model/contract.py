@@ -100,13 +100,17 @@ class RuleSpec:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Promise one column: name, Arrow type, whether null is allowed, and what it means."""
+    """Promise one column: name, Arrow type, whether null is allowed, and what it means.
+
+    `origin` is what the source itself calls the column by, whatever its name is: `table.column`, empty where the source has no such word.
+    """
 
     name: str
     type: pa.DataType
     required: bool = False
     description: str = ""
     classification: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,11 @@ class Contract:
     def names(self) -> tuple[str, ...]:
         """The column names in order."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """What the source itself calls the columns by, where it has such a word."""
+        return {column.name: column.origin for column in self.columns if column.origin}
 
     def column(self, name: str) -> Column:
         """Find a column by name.

@@ -61,17 +61,20 @@ def evolve(transaction: Transaction, catalog: MetastoreCatalog, contract: Contra
     splitting = {metadata.schema().find_column_name(field.source_id) for spec in metadata.partition_specs for field in spec.fields}
     wanted = {column.name: column.type for column in contract.columns}
     renamed = {old: name for old, name in contract.drifted.renamed.items() if old in published and name not in published}
+    if renamed:
+        # Another column may get an old name in the same breath, which one update does not allow.
+        with transaction.update_schema() as update:
+            for old, name in renamed.items():
+                update.rename_column(old, name)
+                published[name] = published.pop(old)
     # What was kept of rows once, and is not any more, is nothing of the source's.
     forgotten = [name for name in KEPT_NAMES if replace and name in published and name not in wanted and name not in splitting]
-    if not renamed and not forgotten and all(published.get(name) == kind for name, kind in wanted.items()):
+    if not forgotten and all(published.get(name) == kind for name, kind in wanted.items()):
         return
     new = {field.name: field.field_type for field in iceberg_schema(catalog, contract).fields}
     with transaction.update_schema(allow_incompatible_changes=True) as update:
         for name in forgotten:
             update.delete_column(name)
-        for old, name in renamed.items():
-            update.rename_column(old, name)
-            published[name] = published.pop(old)
         for name, kind in wanted.items():
             if name not in published:
                 update.add_column(name, new[name])

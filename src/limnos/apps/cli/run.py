@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -17,6 +17,7 @@ from limnos.model.contract import Severity
 from limnos.model.run import RunResult, TablePlan, TableResult, TableStatus
 from limnos.model.verdict import Outcome, Verdict
 
+_NAMED = 5
 _patterns = click.argument("patterns", nargs=-1, metavar="[TABLE]...")
 _strict = click.option("--strict", is_flag=True, help="Exit with 1 when a row is quarantined.")
 
@@ -157,13 +158,18 @@ def _comment(terminal: Terminal, tables: Sequence[TableResult]) -> None:
 
 
 def _complain(tables: Sequence[TableResult | TablePlan]) -> None:
+    """Tell each error once: what is wrong with a source is the same for all its tables."""
+    told: dict[str, tuple[Mapping[str, object], list[str]]] = {}
     for table in tables:
         if table.error is not None:
-            click.echo(f"\n{table.table}: {table.error['what']}", err=True)
-            for part in ("subject", "seen", "expected"):
-                if table.error.get(part):
-                    click.echo(f"  {part.replace('subject', 'at'):<8} {table.error[part]}", err=True)
-            click.echo(f"hint: {table.error['hint']}", err=True)
+            told.setdefault(str(table.error), (table.error, []))[1].append(str(table.table))
+    for error, names in told.values():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        click.echo(f"\n{', '.join(names[:_NAMED])}{more}: {error['what']}", err=True)
+        for part in ("subject", "seen", "expected"):
+            if error.get(part):
+                click.echo(f"  {part.replace('subject', 'at'):<8} {error[part]}", err=True)
+        click.echo(f"hint: {error['hint']}", err=True)
 
 
 def _suggest(terminal: Terminal, tables: Sequence[TableResult]) -> None:

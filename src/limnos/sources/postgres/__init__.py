@@ -60,6 +60,7 @@ class PostgresReading:
         self._config = config
         self._schema = str(config.options.get("schema") or "public")
         ((self._snapshot,),) = catalog.ask(connection, "SELECT pg_export_snapshot()")
+        catalog.ask(connection, f"SAVEPOINT {catalog.SAVEPOINT}")
         self._tables = catalog.tables(connection, self._schema)
         self._positions: dict[str, Position] = {}
         self._divisions: dict[str, tuple[transfer.Division, Mapping[int, Chunk]]] = {}
@@ -75,7 +76,16 @@ class PostgresReading:
         with self._address.refusals(table):
             columns = catalog.columns(self._connection, found)
             key, rules = catalog.rules(self._connection, found, columns, target.namespace)
-        promised = tuple(Column(column.name, column.type, required=column.required, description=column.description) for column in columns)
+        promised = tuple(
+            Column(
+                column.name,
+                column.type,
+                required=column.required,
+                description=column.description,
+                origin=f"{found.oid}.{column.number}",
+            )
+            for column in columns
+        )
         return Contract(target, promised, key, tuple(rules), description=found.description)
 
     def position(self, table: str) -> Position:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-import pyarrow as pa
+from psycopg.pq import TransactionStatus
 
 from limnos.model.contract import Contract, RuleSpec
 from limnos.sources.postgres import checks
 from limnos.sources.postgres.columns import Carrier, SourceColumn
 
+SAVEPOINT = "limnos_begun"
 RELATIONS = """
 SELECT c.oid::int8, c.relname, c.relkind::text,
        c.relkind IN ('r', 'm', 'p') AND NOT EXISTS (
@@ -33,7 +35,7 @@ WITH RECURSIVE base AS (
 )
 SELECT a.attname, CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname ELSE '' END, b.typmod, b.required,
        coalesce(col_description(a.attrelid, a.attnum), ''),
-       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder), a.attnum
 FROM base b JOIN pg_type t ON t.oid = b.oid JOIN pg_attribute a ON a.attrelid = %s AND a.attnum = b.attnum
 WHERE t.typtype <> 'd'
 ORDER BY a.attnum
@@ -60,7 +62,10 @@ CHECKS = """
 SELECT c.conname, pg_get_expr(c.conbin, c.conrelid), ARRAY(
     SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k(attnum, place)
     JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum ORDER BY k.place)
-FROM pg_constraint c WHERE c.conrelid = %s AND c.contype = 'c' AND c.convalidated ORDER BY c.conname
+FROM pg_constraint c WHERE c.conrelid = %s AND c.contype = 'c' AND c.convalidated AND NOT EXISTS (
+    SELECT FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation
+    WHERE a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey) AND NOT l.collisdeterministic)
+ORDER BY c.conname
 """
 # The version of a row as a number: the place of the row, hashed with its table and the transaction that wrote it. That one has no cast to a
 # number; its distance from another one has, and the subtraction cancels the moving end of both.
@@ -110,7 +115,14 @@ class Table:
 
 def ask(connection: psycopg.Connection[Any], sql: str, *values: object) -> list[tuple[Any, ...]]:
     """Run one statement of this room and give its rows, if it has any."""
-    cursor = connection.execute(sql.encode(), values or None)
+    try:
+        cursor = connection.execute(sql.encode(), values or None)
+    except psycopg.Error:
+        if connection.info.transaction_status is TransactionStatus.INERROR:
+            # Or else what is refused for one table would be refused for all that are asked for in the same transaction.
+            with suppress(psycopg.Error):
+                connection.execute(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}".encode())
+        raise
     return cursor.fetchall() if cursor.description else []
 
 
@@ -122,7 +134,10 @@ def tables(connection: psycopg.Connection[Any], schema: str) -> dict[str, Table]
 def columns(connection: psycopg.Connection[Any], table: Table) -> tuple[SourceColumn, ...]:
     """Describe the columns of a relation, domains taken down to their base types."""
     found = ask(connection, COLUMNS, table.oid, table.oid)
-    return tuple(SourceColumn(name, kind, typmod, required, text, tuple(labels)) for name, kind, typmod, required, text, labels in found)
+    return tuple(
+        SourceColumn(name, kind, typmod, required, text, tuple(labels), number)
+        for name, kind, typmod, required, text, labels, number in found
+    )
 
 
 def carriers(connection: psycopg.Connection[Any], table: Table, contract: Contract) -> tuple[Carrier, ...]:
@@ -146,10 +161,10 @@ def rules(
         RuleSpec("foreign_key", tuple(children), {"references": f"{namespace}.{parent}", "columns": list(parents)})
         for parent, children, parents in ask(connection, FOREIGN_KEYS, table.oid)
     ]
-    exact = [column.name for column in described if pa.types.is_integer(column.type) or pa.types.is_decimal(column.type)]
+    kinds = {column.name: column.compared for column in described if column.compared is not None}
     found += [
         RuleSpec("sql", tuple(names), {"expression": condition}, name=f"sql:{name}")
         for name, expression, names in ask(connection, CHECKS, table.oid)
-        if (condition := checks.in_sql(expression, exact))
+        if (condition := checks.in_sql(expression, kinds))
     ]
     return key, list({rule.name: rule for rule in found}.values())

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from limnos.model.names import quoted
 from limnos.model.types import canonical
+from limnos.sources.postgres.checks import Kind
 
 _MOST_DIGITS = 38
 _TEXT = "text"
@@ -35,6 +36,16 @@ _TYPES: Mapping[str, pa.DataType] = {
     "timestamp": pa.timestamp("us"),
     "timestamptz": pa.timestamp("us", tz="UTC"),
     "uuid": pa.uuid(),
+}
+_KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("int2", "int4", "int8"), Kind.INTEGER),
+    **dict.fromkeys(("float4", "float8"), Kind.FLOAT),
+    **dict.fromkeys(("text", "varchar"), Kind.TEXT),
+    "bpchar": Kind.BLANK,
+    "bool": Kind.TRUTH,
+    "date": Kind.DATE,
+    "timestamp": Kind.TIMESTAMP,
+    "timestamptz": Kind.TIMESTAMPTZ,
 }
 # Types with values that no type of the lake holds: NaN, infinity, years before 1 and after 9999, 24:00:00.
 _WIDER = frozenset({"numeric", "date", "time", "timestamp", "timestamptz"})
@@ -61,7 +72,10 @@ class Carrier:
 
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
-    """Describe a column as the catalog does; `kind` is the name of its base type, empty for one that is not PostgreSQL's own."""
+    """Describe a column as the catalog does; `kind` is the name of its base type, empty for one that is not PostgreSQL's own.
+
+    `number` tells it from the others of its table, also from those that were dropped, and stays when it is renamed.
+    """
 
     name: str
     kind: str
@@ -69,6 +83,7 @@ class SourceColumn:
     required: bool
     description: str
     labels: tuple[str, ...]
+    number: int = 0
 
     @property
     def type(self) -> pa.DataType:
@@ -77,6 +92,15 @@ class SourceColumn:
             precision, scale = (self.typmod - 4) >> 16, ((self.typmod - 4) & 0x7FF ^ 1024) - 1024
             return pa.decimal128(precision, scale) if precision <= _MOST_DIGITS and 0 <= scale <= precision else pa.string()
         return _TYPES.get(self.kind, pa.string())
+
+    @property
+    def compared(self) -> Kind | None:
+        """What its values are compared as in a constraint; None where not even null can be told, as in a composite type."""
+        if self.kind == "numeric":
+            return Kind.DECIMAL if pa.types.is_decimal(self.type) else Kind.OPAQUE
+        if not self.kind:
+            return Kind.LABEL if self.labels else None
+        return _KINDS.get(self.kind, Kind.OPAQUE)
 
     def carrier(self, target: pa.DataType | None) -> Carrier:
         """Choose how the column travels to become of type `target`; to become text, it travels as PostgreSQL writes it."""
