@@ -27,6 +27,8 @@ from limnos.model.types import canonical, sql_type
 from limnos.ports import Session
 
 CURSOR, COLUMN = "cursor", "column"
+_MEMORY_BYTES, _PARTITIONED_BYTES = 144 * 1024 * 1024, 512 * 1024 * 1024
+"""What merging changes may hold in memory, however many there are; of a partitioned table, a file is open for each partition."""
 
 
 def catch_up(loading: Loading, settled: Settled) -> Load | str:
@@ -57,7 +59,8 @@ def _follow(loading: Loading, settled: Settled) -> Load | str:
     raw = pa.schema([field for field in feed.schemas[0] if field.name not in ENVELOPE.names])
     if set(raw.names) != set(settled.contract.names) or any(schema != feed.schemas[0] for schema in feed.schemas):
         return "its columns changed"
-    with loading.parts.engine.session() as session:
+    memory_bytes = _PARTITIONED_BYTES if settled.contract.partitions else _MEMORY_BYTES
+    with loading.parts.engine.session(memory_bytes=memory_bytes) as session:
         gathering = _gathering(loading, session, settled.contract, raw, _identity(settled.contract, loading, feed.identity))
         gathering.read(feed.files)
         ignored = gathering.ignore_deletes() if loading.candidate.table.deletes is Deletes.IGNORE else 0

@@ -253,10 +253,8 @@ class Gathering:
         columns = names(self.raw.names)
         lake = ", ".join(f"{self._as_raw(name, f'old.{quoted(name)}')} AS {quoted(name)}" for name in self.raw.names)
         key = names(self.identity)
-        came = (
-            f"SELECT {columns}, {SEQUENCE} AS _sent FROM {CHANGES} WHERE NOT {_DELETE} "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {SEQUENCE} DESC) = 1"
-        )
+        newest = f"SELECT max({SEQUENCE}) FROM {CHANGES} WHERE NOT {_DELETE} GROUP BY {key}"
+        came = f"SELECT {columns} FROM {CHANGES} WHERE {SEQUENCE} IN ({newest})"
         gone = f"SELECT * FROM {LAST} WHERE {_DELETE}"
         sent = ", ".join(f"came.{quoted(name)}" for name in self.raw.names)
         same = " AND ".join(f"came.{quoted(name)} = gone.{quoted(name)}" for name in self.identity)
