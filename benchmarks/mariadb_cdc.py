@@ -88,7 +88,8 @@ def merge() -> float:
 
 def _decoded(table: str, expected: int) -> float:
     state = json.loads(STATE.read_text())
-    return timed(lambda: decoded(_source(state["url"]), table, state["positions"][table], expected))
+    source = _source(state["url"])
+    return timed(lambda: decoded(source, table, state["positions"][table], expected))
 
 
 def decode() -> float:

@@ -93,7 +93,8 @@ def decode() -> float:
     """Read and decode all changes; the seconds are those of the whole, with the server's part."""
     _waiting()
     state = json.loads(STATE.read_text())
-    return timed(lambda: decoded(_source(state["url"]), "accounts", state["position"], CHANGES))
+    source = _source(state["url"])
+    return timed(lambda: decoded(source, "accounts", state["position"], CHANGES))
 
 
 def fetch() -> float:
