@@ -9,29 +9,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import again
 import pymysql
-from measure import DATA, HERE, Contender, Target, main, option, timed
+from measure import DATA, HERE, Contender, Target, main, timed
+from waiting import CHANGES, DELETED, FIRST, INSERTED, KEYS, UPDATED, decoded, project
 
 sys.path.insert(0, str(HERE.parent / "tests/e2e"))
 import services
 
-CHANGES = option("changes", 1_000_000, "row changes that wait in the log")
-SINGLE = CHANGES // 50
+SINGLE = CHANGES // 10
 PER_STATEMENT = min(10_000, CHANGES // 100)
 TARGET_PER_S = 60_000
-KEYS, FIRST = CHANGES // 2, CHANGES * 3 // 10
-INSERTED, DELETED = KEYS - FIRST, CHANGES // 10
-UPDATED = CHANGES - INSERTED - DELETED
 HOME = DATA / "mariadb-cdc"
 LAKE = HOME / "lake"
 STATE = HOME / "state.json"
-PROJECT = 'version: 1\nproject: bench\nsources:\n  bench: {{type: mariadb, url: "{url}", tables: {{accounts: {{mode: cdc}}}}}}\n'
 TABLE = """
 CREATE TABLE accounts (
     id BIGINT PRIMARY KEY, branch INT NOT NULL, balance DECIMAL(12,2), note VARCHAR(80), changed DATETIME(6), state CHAR(8)
@@ -54,6 +48,11 @@ def _source(url: str):  # noqa: ANN202 imports belong into the measured process,
     return MariadbSource(SourceConfig("bench", "mariadb", Path(), "bench", {"url": Secret(url)}), DuckEngine())
 
 
+def _cut(url: str):  # noqa: ANN202 as above
+    with _source(url).open() as reading:
+        return reading.cut("accounts").as_json()
+
+
 def prepare(server: services.MariaDB) -> None:
     """Publish the table as it is at first, change it, and make sure that a merge makes the lake equal to it."""
     connection = pymysql.connect(host=server.host, port=server.port, user=server.user, password=server.password, autocommit=True)
@@ -64,16 +63,15 @@ def prepare(server: services.MariaDB) -> None:
         for table in ("accounts", "single"):
             cursor.execute(TABLE.replace("accounts", table))
         cursor.execute(INSERT.format(first=1, last=FIRST))
-        again.new(LAKE, PROJECT.format(url=url))
+        again.new(LAKE, project("mariadb", url))
         again.keep(LAKE)
-        with _source(url).open() as reading:
-            positions = {table: reading.cut(table).as_json() for table in ("accounts", "single")}
-        STATE.write_text(json.dumps({"url": url, "positions": positions}))
+        positions["accounts"] = _cut(url)
         for statement, first, count in ((INSERT, FIRST + 1, INSERTED), (UPDATE, 0, UPDATED), (DELETE, 0, DELETED)):
             for low in range(first, first + count, PER_STATEMENT):
                 cursor.execute(statement.format(first=low, last=low + PER_STATEMENT - 1))
-        for number in range(SINGLE):
-            cursor.execute("INSERT INTO single VALUES (%s, 1, 2.5, 'note', NOW(6), 'open')", (number,))
+        positions["single"] = _cut(url)
+        cursor.execute(f"FOR i IN 1..{SINGLE} DO INSERT INTO single VALUES (i, 1, 2.5, 'note', NOW(6), 'open'); COMMIT; END FOR")
+        STATE.write_text(json.dumps({"url": url, "positions": positions}))
     again.verified(again.back(LAKE))
     print(f"{INSERTED:,} inserts, {UPDATED:,} updates, {DELETED:,} deletes in statements of {PER_STATEMENT:,}, {server.version}")
 
@@ -88,34 +86,20 @@ def merge() -> float:
     return seconds
 
 
-def _changes(table: str) -> Iterator[int]:
-    from limnos.model.position import Position
-
+def _decoded(table: str, expected: int) -> float:
     state = json.loads(STATE.read_text())
-    with _source(state["url"]).open() as reading:
-        for one in reading.changes({table: Position.from_json(state["positions"][table])}):
-            assert one.rows is not None, one.reload
-            yield one.rows.num_rows
-
-
-def _checked(rows: int, expected: int) -> None:
-    assert rows == expected, rows
+    source = _source(state["url"])
+    return timed(lambda: decoded(source, table, state["positions"][table], expected))
 
 
 def decode() -> float:
     """Read and decode the changes of the large statements; the seconds are those of the whole, with the server's part."""
-    _source("")
-    return timed(lambda: _checked(sum(_changes("accounts")), CHANGES))
+    return _decoded("accounts", CHANGES)
 
 
-def _processor(table: str, expected: int) -> Callable[[], float]:
-    def run() -> float:
-        _source("")
-        start = time.process_time()
-        _checked(sum(_changes(table)), expected)
-        return time.process_time() - start
-
-    return run
+def single() -> float:
+    """Read and decode transactions of one row."""
+    return _decoded("single", SINGLE)
 
 
 def python_mysql_replication() -> float:
@@ -152,8 +136,7 @@ def python_mysql_replication() -> float:
 CONTENDERS = [
     Contender("limnos run, merged and published", merge, ("limnos", "duckdb", "numpy", "pyarrow", "PyMySQL")),
     Contender("limnos, decoded", decode),
-    Contender("limnos, decoded, processor seconds", _processor("accounts", CHANGES)),
-    Contender("limnos, transactions of one, processor seconds", _processor("single", SINGLE)),
+    Contender(f"limnos, {SINGLE:,} transactions of one, decoded", single),
     Contender("python-mysql-replication, decoded", python_mysql_replication, ("mysql-replication",)),
 ]
 

@@ -9,27 +9,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import again
 import psycopg
-from measure import DATA, HERE, Contender, Target, main, option, timed
+from measure import DATA, HERE, Contender, Target, main, timed
+from waiting import CHANGES, DELETED, FIRST, INSERTED, KEYS, UPDATED, decoded, project
 
 sys.path.insert(0, str(HERE.parent / "tests/e2e"))
 import services
 
-CHANGES = option("changes", 1_000_000, "row changes that wait in the log")
 PER_TRANSACTION = 100
 TARGET_PER_S = 100_000
-KEYS, FIRST = CHANGES // 2, CHANGES * 3 // 10
-INSERTED, DELETED = KEYS - FIRST, CHANGES // 10
-UPDATED = CHANGES - INSERTED - DELETED
 HOME = DATA / "postgres-cdc"
 LAKE = HOME / "lake"
 STATE = HOME / "state.json"
-PROJECT = 'version: 1\nproject: bench\nsources:\n  bench: {{type: postgres, url: "{url}", tables: {{accounts: {{mode: cdc}}}}}}\n'
 TABLE = """
 CREATE TABLE accounts (aid int PRIMARY KEY, bid int, abalance bigint, filler char(20), changed timestamptz DEFAULT now(), open boolean)
 """
@@ -57,7 +51,7 @@ def prepare(server: services.Postgres) -> None:
         connection.execute(TABLE)
         connection.execute(f"INSERT INTO accounts {ROWS.format(first=1, last=FIRST)}".encode())
         connection.execute("VACUUM ANALYZE accounts")
-        again.new(LAKE, PROJECT.format(url=server.dsn))
+        again.new(LAKE, project("postgres", server.dsn))
         connection.execute("SELECT pg_copy_logical_replication_slot('limnos_bench', 'kept')")
         again.keep(LAKE)
         with _source(server.dsn).open() as reading:
@@ -95,28 +89,12 @@ def merge() -> float:
     return seconds
 
 
-def _changes() -> Iterator[int]:
-    from limnos.model.position import Position
-
-    state = json.loads(STATE.read_text())
-    with _source(state["url"]).open() as reading:
-        for one in reading.changes({"accounts": Position.from_json(state["position"])}):
-            assert one.rows is not None
-            yield one.rows.num_rows
-
-
 def decode() -> float:
     """Read and decode all changes; the seconds are those of the whole, with the server's part."""
     _waiting()
-    return timed(lambda: _checked(sum(_changes())))
-
-
-def decoder_alone() -> float:
-    """Read and decode all changes; the seconds are the processor's, of this process only."""
-    _waiting()
-    start = time.process_time()
-    _checked(sum(_changes()))
-    return time.process_time() - start
+    state = json.loads(STATE.read_text())
+    source = _source(state["url"])
+    return timed(lambda: decoded(source, "accounts", state["position"], CHANGES))
 
 
 def fetch() -> float:
@@ -133,14 +111,9 @@ def fetch() -> float:
     return timed(drain)
 
 
-def _checked(rows: int) -> None:
-    assert rows == CHANGES, rows
-
-
 CONTENDERS = [
     Contender("limnos run, merged and published", merge, ("limnos", "duckdb", "numpy", "pyarrow", "psycopg")),
     Contender("limnos, decoded", decode),
-    Contender("limnos, decoded, processor seconds", decoder_alone),
     Contender("psycopg COPY, not decoded", fetch),
 ]
 

@@ -27,6 +27,8 @@ from limnos.model.types import canonical, sql_type
 from limnos.ports import Session
 
 CURSOR, COLUMN = "cursor", "column"
+_MEMORY_BYTES, _PARTITIONED_BYTES = 144 * 1024 * 1024, 512 * 1024 * 1024
+"""What merging changes may hold in memory, however many there are; of a partitioned table, a file is open for each partition."""
 
 
 def catch_up(loading: Loading, settled: Settled) -> Load | str:
@@ -54,18 +56,14 @@ def _follow(loading: Loading, settled: Settled) -> Load | str:
     position = loading.changing.cut(loading.name)
     if not feed.rows:
         return _unchanged(loading, position)
-    with loading.parts.engine.session() as session:
-        gathering: Gathering | None = None
-        for reader in feed.readers():
-            raw = pa.schema([field for field in reader.schema if field.name not in ENVELOPE.names])
-            if set(raw.names) != set(settled.contract.names) or (gathering is not None and raw != gathering.raw):
-                return "its columns changed"
-            gathering = gathering or _gathering(
-                loading, session, settled.contract, raw, _identity(settled.contract, loading, feed.identity)
-            )
-            gathering.add(reader)
-        assert gathering is not None  # noqa: S101 rows lie in segments
-        ignored = _ignore_deletes(session) if loading.candidate.table.deletes is Deletes.IGNORE else 0
+    raw = pa.schema([field for field in feed.schemas[0] if field.name not in ENVELOPE.names])
+    if set(raw.names) != set(settled.contract.names) or any(schema != feed.schemas[0] for schema in feed.schemas):
+        return "its columns changed"
+    memory_bytes = _PARTITIONED_BYTES if settled.contract.partitions else _MEMORY_BYTES
+    with loading.parts.engine.session(memory_bytes=memory_bytes) as session:
+        gathering = _gathering(loading, session, settled.contract, raw, _identity(settled.contract, loading, feed.identity))
+        gathering.read(feed.files)
+        ignored = gathering.ignore_deletes() if loading.candidate.table.deletes is Deletes.IGNORE else 0
         gathered = gathering.gathered()
         if gathered.unresolved:
             return "a change left out a value that the lake does not have"
@@ -101,14 +99,6 @@ def _unchanged(loading: Loading, position: Position) -> Load:
     assert mark is not None  # noqa: S101 only a marked table catches up
     result = TableResult(loading.table, TableStatus.UNCHANGED, snapshot_id=snapshot.snapshot_id, score=mark.score)
     return Load(result, mark=replace(mark, position=position))
-
-
-def _ignore_deletes(session: Session) -> int:
-    """Drop deletes and truncations; gives how many deletes."""
-    deletes = f"{OPERATION} IN ({literal(Operation.DELETE)}, {literal(Operation.TRUNCATE)})"
-    count = session.run(f"SELECT count(*) FROM {CHANGES} WHERE {OPERATION} = {literal(Operation.DELETE)}").column(0)[0].as_py()
-    session.run(f"DELETE FROM {CHANGES} WHERE {deletes}")
-    return int(count)
 
 
 def _gathering(loading: Loading, session: Session, contract: Contract, raw: pa.Schema, identity: tuple[str, ...]) -> Gathering:

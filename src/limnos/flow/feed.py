@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import TypeAlias, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from limnos.errors import LimnosError
 from limnos.flow.sourcing import Candidate
@@ -19,24 +20,20 @@ from limnos.model.changes import COMMITTED_AT, Changes
 from limnos.model.position import Position
 from limnos.ports import ChangeReading
 
-_Writers: TypeAlias = dict[str, tuple[pa.Schema, pa.ipc.RecordBatchStreamWriter]]
+_Writers: TypeAlias = dict[str, tuple[pa.Schema, pq.ParquetWriter]]
 
 
 @dataclass(slots=True)
 class Feed:
-    """Hold what happened to one table since its last position, as Arrow streams on disk; `reload` says why that cannot be told."""
+    """Hold what happened to one table since its last position, as Parquet files; `reload` says why that cannot be told."""
 
     identity: tuple[str, ...] = ()
     reload: str = ""
     rows: int = 0
     oldest: datetime | None = None
-    segments: list[Path] = field(default_factory=list[Path])
-
-    def readers(self) -> Iterator[pa.RecordBatchReader]:
-        """Open the segments in order; within one all rows have one shape."""
-        for path in self.segments:
-            with pa.OSFile(str(path), "rb") as file:
-                yield pa.ipc.open_stream(file)
+    files: list[Path] = field(default_factory=list[Path])
+    schemas: list[pa.Schema] = field(default_factory=list[pa.Schema])
+    """The shape of all rows in each of the files."""
 
 
 class Feeds:
@@ -96,10 +93,14 @@ def _spool(one: Changes, feed: Feed, writers: _Writers, directory: Path, stack: 
     assert rows is not None  # noqa: S101 the caller looked
     schema, writer = writers.get(one.table, (None, None))
     if writer is None or schema != rows.schema:
-        path = directory / f"{len(list(directory.iterdir()))}.arrow"
-        writer = stack.enter_context(pa.ipc.new_stream(stack.enter_context(pa.OSFile(str(path), "wb")), rows.schema))
+        path = directory / f"{len(list(directory.iterdir()))}.parquet"
+        # They are read once or twice and then gone: what counts is how soon they are written.
+        writer = stack.enter_context(
+            pq.ParquetWriter(path, rows.schema, compression="lz4", use_dictionary=False, write_statistics=False, store_schema=False)
+        )
         writers[one.table] = rows.schema, writer
-        feed.segments.append(path)
+        feed.files.append(path)
+        feed.schemas.append(rows.schema)
     writer.write_batch(rows)
     feed.identity = one.identity
     feed.rows += rows.num_rows

@@ -6,8 +6,9 @@ with its original text; only the identity of a row is typed, to find it in the l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -48,6 +49,9 @@ class Gathered:
 class Gathering:
     """Gather the rows of `CHANGES` for a table of which `live` is a relation of the published rows with `_file` and `_row`.
 
+    Changes that lie in files are read from there as often as they are needed, and only the columns that are: what is kept of each is its
+    identity. What does not fit into the memory of the session, the engine puts on disk.
+
     `raw` is the schema of the source's own columns, `contract` has the columns kept beside them as well. `compare` looks for rows that came
     again as they are, which costs reading their columns in the lake. `absent` deletes the rows that did not come at all.
     """
@@ -62,17 +66,46 @@ class Gathering:
     absent: bool = False
     _unresolved: bool = False
     _beside: int = 0
+    _scan: str = ""
 
-    def add(self, rows: pa.RecordBatchReader) -> None:
-        """Add changes in their order: the columns of `ENVELOPE` and the raw ones."""
-        self.prepare()
-        self.session.run(f"INSERT INTO {CHANGES} BY NAME SELECT * FROM rows", rows=rows)
+    def read(self, files: Sequence[Path]) -> None:
+        """Take changes from Parquet files: the columns of `ENVELOPE` and the raw ones."""
+        columns = ", ".join(f"CAST({quoted(field.name)} AS {sql_type(field.type)}) AS {quoted(field.name)}" for field in self._schema)
+        paths = ", ".join(literal(str(file)) for file in files)
+        self._scan = f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = false)"
+        self.session.run(f"CREATE TEMP VIEW {CHANGES} AS {self._scan}")
 
     def prepare(self) -> None:
-        """Lay `CHANGES` down, empty, unless it is there."""
-        schema = pa.schema([*ENVELOPE, *self.raw])
-        columns = ", ".join(f"{quoted(field.name)} {sql_type(field.type)}" for field in schema)
-        self.session.run(f"CREATE TEMP TABLE IF NOT EXISTS {CHANGES} ({columns})")
+        """Lay `CHANGES` down as a table, empty, unless it is there."""
+        columns = ", ".join(f"{quoted(field.name)} {sql_type(field.type)}" for field in self._schema)
+        if not self._scan:
+            self.session.run(f"CREATE TEMP TABLE IF NOT EXISTS {CHANGES} ({columns})")
+
+    def ignore_deletes(self) -> int:
+        """Forget deletes and truncations; gives how many deletes."""
+        count = self._count(CHANGES, _DELETE)
+        self._keep(f"{OPERATION} NOT IN ({literal(Operation.DELETE)}, {literal(Operation.TRUNCATE)})")
+        return count
+
+    @property
+    def _schema(self) -> pa.Schema:
+        return pa.schema([*ENVELOPE, *self.raw])
+
+    def _keep(self, condition: str) -> None:
+        """Forget the changes that do not meet a condition."""
+        if self._scan:
+            self._scan = f"SELECT * FROM ({self._scan}) WHERE {condition}"
+            self.session.run(f"CREATE OR REPLACE TEMP VIEW {CHANGES} AS {self._scan}")
+        else:
+            self.session.run(f"DELETE FROM {CHANGES} WHERE NOT ({condition})")
+
+    def _own(self) -> None:
+        """Make a table of `CHANGES`, to write into it."""
+        if self._scan:
+            self.session.run(f"CREATE TEMP TABLE limnos_own AS {self._scan}")
+            self.session.run(f"DROP VIEW {CHANGES}")
+            self.session.run(f"ALTER TABLE limnos_own RENAME TO {CHANGES}")
+            self._scan = ""
 
     @property
     def keyed(self) -> bool:
@@ -86,7 +119,7 @@ class Gathering:
         truncated = self._cut_at_truncation()
         removed = self._keyed(truncated=truncated) if self.keyed else self._keyless(truncated=truncated)
         failed = self._type()
-        return Gathered(read, self._count(NEW), failed, removed, self._beside, truncated, self._unresolved)
+        return Gathered(read, self._count(TYPED), failed, removed, self._beside, truncated, self._unresolved)
 
     def replace(self, condition: str) -> None:
         """Delete every published row under a condition: the changes added hold all there is under it now."""
@@ -101,7 +134,7 @@ class Gathering:
         found = self.session.run(f"SELECT max({SEQUENCE}) FROM {CHANGES} WHERE {OPERATION} = {literal(Operation.TRUNCATE)}")
         at: int | None = found.column(0)[0].as_py()
         if at is not None:
-            self.session.run(f"DELETE FROM {CHANGES} WHERE {SEQUENCE} <= {at}")
+            self._keep(f"{SEQUENCE} > {at}")
         return at is not None
 
     def _count(self, table: str, where: str = "TRUE") -> int:
@@ -124,10 +157,17 @@ class Gathering:
         # Rows without a whole key are nobody's successors; the key's own rule quarantines each of them.
         alone = " OR ".join(f"{quoted(name)} IS NULL" for name in self.identity)
         newest = f"SELECT max({SEQUENCE}) FROM {CHANGES} GROUP BY {key}, CASE WHEN {alone} THEN {SEQUENCE} END"
+        # Rows of which nothing more is asked than which they are stay where they lie.
+        kept = self._count(CHANGES, f"{KEPT} IS NOT NULL") > 0
+        whole = kept or self.compare or bool(self.bookkeeping.names)
+        columns = "*" if whole else f"{SEQUENCE}, {OPERATION}, {key}"
         # A window over whole rows would take more than twice as long.
-        self.session.run(f"CREATE TEMP TABLE {LAST} AS SELECT *, {self._typed_identity()} FROM {CHANGES} WHERE {SEQUENCE} IN ({newest})")
-        self._find_old(truncated=truncated)
-        self._fill_kept()
+        self.session.run(
+            f"CREATE TEMP TABLE {LAST} AS SELECT {columns}, {self._typed_identity()} FROM {CHANGES} WHERE {SEQUENCE} IN ({newest})"
+        )
+        self._find_old(truncated=truncated, values=whole)
+        if kept:
+            self._fill_kept()
         removed = self._count(f"{LAST} AS last SEMI JOIN {OLD} AS old USING ({SEQUENCE})", _DELETE)
         if self.absent or (truncated and self.bookkeeping.names):
             self._add_absent()
@@ -137,25 +177,22 @@ class Gathering:
         if self.bookkeeping.marks_deletes:
             self._marked()
             return 0
-        self.session.run(f"DROP TABLE {CHANGES}")
         kind, columns = "TABLE" if self.compare else "VIEW", names(self.raw.names)
-        self.session.run(
-            f"CREATE TEMP {kind} {NEW} AS SELECT {SEQUENCE} AS {RECORD}, {SEQUENCE}, {columns} FROM {LAST} WHERE NOT {_DELETE}"
-        )
+        rows = f"{LAST} WHERE NOT {_DELETE}"
+        source = rows if whole else f"{CHANGES} SEMI JOIN (SELECT {SEQUENCE} FROM {rows}) USING ({SEQUENCE})"
+        self.session.run(f"CREATE TEMP {kind} {NEW} AS SELECT {SEQUENCE} AS {RECORD}, {SEQUENCE}, {columns} FROM {source}")
+        if whole and not self._scan:
+            self.session.run(f"DROP TABLE {CHANGES}")
         return removed
 
-    @property
-    def _needs_values(self) -> bool:
-        return bool(self.bookkeeping.names) or self.compare or self._count(CHANGES, f"{KEPT} IS NOT NULL") > 0
-
-    def _find_old(self, *, truncated: bool) -> None:
+    def _find_old(self, *, truncated: bool, values: bool) -> None:
         """Find the published rows that the changes are about, with their values where those are wanted."""
-        values = f", {names(self.contract.names, 'live')}" if self._needs_values else ""
+        columns = f", {names(self.contract.names, 'live')}" if values else ""
         same = " AND ".join(f"live.{quoted(name)} = last._k{at}" for at, name in enumerate(self.identity))
         current = f"(SELECT * FROM {self.live} WHERE {self.bookkeeping.current})" if self.bookkeeping.history else self.live
         nothing = " WHERE FALSE" if truncated and not self.bookkeeping.names else ""
         self.session.run(
-            f"CREATE TEMP TABLE {OLD} AS SELECT live._file, live._row, last.{SEQUENCE}{values} "
+            f"CREATE TEMP TABLE {OLD} AS SELECT live._file, live._row, last.{SEQUENCE}{columns} "
             f"FROM {current} AS live JOIN {LAST} AS last ON {same}{nothing}"
         )
 
@@ -186,6 +223,9 @@ class Gathering:
 
     def _fill_kept(self) -> None:
         """Complete the rows of which some columns were not sent, from the change of the same row before, or from the lake."""
+        tables = (CHANGES, LAST) if self.bookkeeping.names else (LAST,)
+        if CHANGES in tables:
+            self._own()
         found = self.session.run(f"SELECT DISTINCT unnest({KEPT}) FROM {CHANGES} WHERE {KEPT} IS NOT NULL")
         key = names(self.identity)
         same = " AND ".join(f"last.{quoted(name)} = one.{quoted(name)}" for name in self.identity)
@@ -203,7 +243,7 @@ class Gathering:
                 f"LEFT JOIN {OLD} AS old ON old.{SEQUENCE} = last.{SEQUENCE} WHERE one.held"
             )
             self._unresolved = self._unresolved or self._count("limnos_kept", "found IS NULL") > 0
-            for table in (CHANGES, LAST):
+            for table in tables:
                 self.session.run(
                     f"UPDATE {table} SET {column} = kept.found.v FROM limnos_kept AS kept WHERE kept.{SEQUENCE} = {table}.{SEQUENCE}"
                 )
@@ -213,10 +253,8 @@ class Gathering:
         columns = names(self.raw.names)
         lake = ", ".join(f"{self._as_raw(name, f'old.{quoted(name)}')} AS {quoted(name)}" for name in self.raw.names)
         key = names(self.identity)
-        came = (
-            f"SELECT {columns}, {SEQUENCE} AS _sent FROM {CHANGES} WHERE NOT {_DELETE} "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {SEQUENCE} DESC) = 1"
-        )
+        newest = f"SELECT max({SEQUENCE}) FROM {CHANGES} WHERE NOT {_DELETE} GROUP BY {key}"
+        came = f"SELECT {columns} FROM {CHANGES} WHERE {SEQUENCE} IN ({newest})"
         gone = f"SELECT * FROM {LAST} WHERE {_DELETE}"
         sent = ", ".join(f"came.{quoted(name)}" for name in self.raw.names)
         same = " AND ".join(f"came.{quoted(name)} = gone.{quoted(name)}" for name in self.identity)

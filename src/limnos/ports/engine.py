@@ -48,8 +48,8 @@ class Engine(Protocol):
 
     name: ClassVar[str]
 
-    def session(self) -> AbstractContextManager[Session]:
-        """Open a workspace for trusted SQL."""
+    def session(self, *, memory_bytes: int = 0) -> AbstractContextManager[Session]:
+        """Open a workspace for trusted SQL; with `memory_bytes`, what does not fit goes to disk, and rows come in any order."""
         ...
 
     def tables_of(self, sql: str, known: Iterable[str] = ()) -> frozenset[str]:

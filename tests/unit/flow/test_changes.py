@@ -324,3 +324,10 @@ def test_a_truncation_supersedes_what_waited(lake: Lake, script: Script) -> None
     script.insert((8, "h", "-8.00", 8))
     run(lake)
     assert [entry.row["id"] for entry in lake.quarantine.entries("s.rows") if entry.row] == ["8"]
+
+
+def test_rows_without_a_key_are_nobodys_successors(lake: Lake, script: Script) -> None:
+    script.insert((None, "x", "1.00", 7), (None, "y", "2.00", 8))
+    result = run(lake)
+    assert (result.read, result.quarantined) == (2, 2)
+    assert {entry.row["name"] for entry in lake.quarantine.entries("s.rows") if entry.row} == {"x", "y"}

@@ -56,11 +56,11 @@ class DuckEngine:
         self._instances: OrderedDict[frozenset[str], tuple[duckdb.DuckDBPyConnection, frozenset[str]]] = OrderedDict()
 
     @contextmanager
-    def session(self) -> Generator[DuckSession]:
-        """Open a database of its own for trusted SQL."""
-        connection = self._connect()
+    def session(self, *, memory_bytes: int = 0) -> Generator[DuckSession]:
+        """Open a database of its own for trusted SQL; with `memory_bytes`, what does not fit goes to disk, and rows come in any order."""
+        connection = self._connect(memory_bytes)
         try:
-            yield DuckSession(connection, self._storage.reach(connection))
+            yield DuckSession(connection, self._storage.reach(connection), bounded=memory_bytes > 0)
         finally:
             connection.interrupt()
             connection.close()
@@ -177,15 +177,18 @@ class DuckEngine:
         )
         return connection
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def _connect(self, memory_bytes: int = 0) -> duckdb.DuckDBPyConnection:
         config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
             "temp_directory": str(spill_directory(self._temp_directory)),
         }
-        if self._memory_bytes:
-            config["memory_limit"] = f"{self._memory_bytes}B"
+        if memory_bytes:
+            # To keep the order of rows, many of them would be held back.
+            config["preserve_insertion_order"] = "false"
+        if bounds := [bound for bound in (self._memory_bytes, memory_bytes) if bound]:
+            config["memory_limit"] = f"{min(bounds)}B"
         if self._threads:
             config["threads"] = str(self._threads)
         connection = duckdb.connect(":memory:", config=config)

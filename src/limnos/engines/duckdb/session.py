@@ -21,17 +21,20 @@ BATCH_ROWS = 65_536
 _CODEC = "zstd"
 # Of a row group, each thread holds the rows and what they are compressed to. Two thirds of the default, for files 1 % larger.
 _ROWS_AT_ONCE = 81_920
+_BOUNDED_GROUP_BYTES = 16 * 1024 * 1024
+"""What a thread of a bounded session holds of a file it writes: whole row groups of wide rows would not fit."""
 
 
 class DuckSession:
     """Run trusted SQL on one DuckDB connection; temporary tables live as long as it does.
 
-    `reach` is told each path before it is used, so that what object storage needs is loaded only then.
+    `reach` is told each path before it is used, so that what object storage needs is loaded only then. `bounded` says that memory is.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, reach: Callable[[str], None]) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, reach: Callable[[str], None], *, bounded: bool = False) -> None:
         self._connection = connection
         self._reach = reach
+        self._bounded = bounded
 
     def run(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.Table:
         """Run one statement and give its whole result.
@@ -80,7 +83,7 @@ class DuckSession:
             self._reach(layout.directory)
             self._reach(sql)
             with self._any_order(layout):
-                rows = self._connection.execute(_copy(sql, layout)).fetchall()
+                rows = self._connection.execute(_copy(sql, layout, bounded=self._bounded)).fetchall()
             for path in (str(row[0]) for row in rows if not row[1] and "://" not in str(row[0])):
                 # Of no rows the engine makes a file all the same, which no version would ever name.
                 Path(path).unlink(missing_ok=True)
@@ -130,9 +133,11 @@ def _of_session(error: duckdb.Error) -> LimnosError:
     return translated(error, "engine session")
 
 
-def _copy(sql: str, layout: Layout) -> str:
+def _copy(sql: str, layout: Layout, *, bounded: bool) -> str:
     selected, target = f"SELECT * FROM ({sql})", layout.directory
     options = ["FORMAT parquet", f"COMPRESSION {_CODEC}", "RETURN_STATS"]
+    if bounded:
+        options.append(f"ROW_GROUP_SIZE_BYTES {_BOUNDED_GROUP_BYTES}")
     if layout.field_ids:
         options.append(f"FIELD_IDS {_field_ids(layout.field_ids)}")
     if layout.partitions:

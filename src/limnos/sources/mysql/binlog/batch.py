@@ -27,20 +27,14 @@ class Batch:
     identity: tuple[str, ...]
     size: int = 0
     _layouts: Layouts = field(init=False)
-    _payloads: list[bytes] = field(default_factory=list[bytes])
-    _actions: list[int] = field(default_factory=list[int])
-    _instants_us: list[int] = field(default_factory=list[int])
-    _sequences: list[int] = field(default_factory=list[int])
+    _events: list[tuple[int, int, int, bytes]] = field(default_factory=list[tuple[int, int, int, bytes]])
 
     def __post_init__(self) -> None:
         self._layouts = Layouts(self.cells)
 
     def add(self, action: int, at_us: int, sequence: int, payload: bytes) -> None:
         """Take the rows of one event; their sequence numbers begin with `sequence`, and none is greater by more than their bytes."""
-        self._payloads.append(payload)
-        self._actions.append(action)
-        self._instants_us.append(at_us)
-        self._sequences.append(sequence)
+        self._events.append((action, at_us, sequence, payload))
         self.size += len(payload)
 
     def changes(self) -> Changes:
@@ -49,19 +43,19 @@ class Batch:
         Raises:
             UnknownLayout: If the rows are not laid out as the catalog and the table map say.
         """
-        ends = list(accumulate(map(len, self._payloads)))
-        rows = b"".join([*self._payloads, bytes(PADDING)])
+        actions, instants_us, sequences, payloads = zip(*self._events, strict=True)
+        ends = list(accumulate(map(len, payloads)))
+        rows = b"".join([*payloads, bytes(PADDING)])
         starts, counts = walk(rows, ends, self._layouts)
         sizes = np.diff(counts, prepend=0)
         images = _Marked(
             Images(Buffer(rows), starts, self.cells),
-            np.repeat(np.array(self._actions, np.int64), sizes),
-            np.repeat(np.array(self._instants_us, np.int64), sizes),
-            np.repeat(np.array(self._sequences, np.int64) - (counts - sizes), sizes) + np.arange(len(starts)),
+            np.repeat(np.array(actions, np.int64), sizes),
+            np.repeat(np.array(instants_us, np.int64), sizes),
+            np.repeat(np.array(sequences, np.int64) - (counts - sizes), sizes) + np.arange(len(starts)),
             np.arange(len(starts)) - np.repeat(counts - sizes, sizes),
         )
-        for gathered in (self._payloads, self._actions, self._instants_us, self._sequences):
-            gathered.clear()
+        self._events.clear()
         self.size = 0
         return Changes(self.table, self._record_batch(images), self.identity)
 

@@ -18,6 +18,8 @@ from limnos.sources.mysql.binlog.statements import effect
 
 _BATCH_BYTES, _HELD_BYTES = 4 * 1024 * 1024, 32 * 1024 * 1024
 _GROUP_STARTS = frozenset({Kind.MARIADB_GTID, Kind.GTID, Kind.ANONYMOUS_GTID})
+# Plain numbers, for looking a member of an enumeration up takes longer than all else that is done for an event.
+_ROTATE, _TABLE_MAP = int(Kind.ROTATE), int(Kind.TABLE_MAP)
 STATEMENTS = frozenset({Kind.QUERY, Kind.QUERY_COMPRESSED, Kind.EXECUTE_LOAD_QUERY})
 
 
@@ -33,6 +35,8 @@ class Followed:
     layout: TableMap | None = None
     reload: str = ""
     told: bool = False
+    whole_prefixes: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    """What stands between table id and rows in an event of each kind, where its images are whole: the same in almost all of them."""
 
     def whole(self, present: bytes) -> bool:
         """Tell whether a row image has all columns."""
@@ -53,7 +57,8 @@ class Follower:
     _maps: dict[int, Followed | None] = field(default_factory=dict[int, Followed | None])
     _parents: dict[int, tuple[TableMap, tuple[Cascade, ...]]] = field(default_factory=dict[int, tuple[TableMap, tuple[Cascade, ...]]])
     _known: dict[bytes, tuple[int, TableMap]] = field(default_factory=dict[bytes, tuple[int, TableMap]])
-    _group: events.Gtid | None = None
+    _settled: set[bytes] = field(default_factory=set[bytes])
+    _group: Event | None = None
     _committed_us: int = 0
     _held: int = 0
     _touched: set[str] = field(default_factory=set[str])
@@ -66,24 +71,27 @@ class Follower:
     def follow(self, log: Iterator[Event], target: int) -> Iterator[Changes]:
         """Read events up to the target."""
         for event in log:
-            if event.kind == Kind.ROTATE:
+            kind, _, _, end, _, body = event
+            if kind == _ROTATE:
                 self.here = self._base = place.at(events.rotation(event.body), 0)
                 # A server that was started again numbers its tables anew.
                 self._maps.clear()
                 self._parents.clear()
+                self._settled.clear()
                 continue
-            if event.end:
+            if end:
                 # Places are sent as 32 bits; a file that ends with a huge transaction may be longer.
-                self._base += (self._base + event.end < self.here) << 32
-                self.here = self._base + event.end
+                self._base += (self._base + end < self.here) << 32
+                self.here = self._base + end
             if self.here > target:
                 return
-            if event.kind in ROWS:
+            if kind in ROWS:
                 if self._rows(event):
                     yield from self._full()
-            elif event.kind == Kind.TABLE_MAP:
-                self._map(event.body)
-            elif event.kind in _GROUP_STARTS:
+            elif kind == _TABLE_MAP:
+                if body not in self._settled:
+                    self._map(body)
+            elif kind in _GROUP_STARTS:
                 self._begin(event)
             else:
                 yield from self._other(event)
@@ -132,8 +140,8 @@ class Follower:
         self._touched.clear()
         self._xa = False
         if event.kind == Kind.MARIADB_GTID:
-            self._group = events.mariadb_gtid(event.body, event.server)
-            self._xa = bool(self._group.flags & events.PREPARES_XA)
+            self._group = event
+            self._xa = bool(event.body[12] & events.PREPARES_XA)
         else:
             self._committed_us = events.commit_us(event.body)
 
@@ -143,7 +151,10 @@ class Follower:
             return False
         if table.since is not None:
             return self.here > table.since
-        return self._group is None or self._group.number > table.gtid.get(self._group.domain, 0)
+        if self._group is None:
+            return True
+        group = events.mariadb_gtid(self._group.body, self._group.server)
+        return group.number > table.gtid.get(group.domain, 0)
 
     def _map(self, body: bytes) -> None:
         if body not in self._known:
@@ -151,6 +162,8 @@ class Follower:
                 self._known.clear()
             self._known[body] = events.table_map(body)
         table_id, found = self._known[body]
+        if table_id in self._maps:
+            self._settled.clear()
         if links := self.cascades.get((found.database, found.table)):
             self._parents[table_id] = found, links
         table = self.tables.get(found.table) if found.database == self.database else None
@@ -163,6 +176,9 @@ class Follower:
             self._reload(table, "its rows lie otherwise in a later part of the log")
             return
         self._maps[table_id] = table
+        if table.since is not None:
+            # What is wanted from a place on is so to the end; the same map again says nothing new.
+            self._settled.add(body)
 
     def _lay_out(self, table: Followed, found: TableMap) -> None:
         try:
@@ -178,25 +194,32 @@ class Follower:
 
     def _rows(self, event: Event) -> bool:
         """Take the rows of an event; tells whether so much is held that some should be handed on."""
-        body = event.body
+        kind, at_s, _, _, _, body = event
         table_id = int.from_bytes(body[:6], "little")
-        action, _, _ = ROWS[event.kind]
+        action, _, compressed = ROWS[kind]
         if table_id in self._parents and action != WRITE:
             self._cascade(*self._parents[table_id], event)
         table = self._maps.get(table_id)
-        if table is None or table.batch is None:
+        if table is None or (batch := table.batch) is None:
             return False
         self._touched.add(table.name)
         if self._xa:
             return False
-        found = events.rows(event.kind, body)
-        if not (table.whole(found.present) and table.whole(found.after)):
-            self._reload(table, "the log holds only parts of its rows; SET GLOBAL binlog_row_image = FULL")
-            return False
-        table.batch.add(action, self._committed_us or event.at_s * 1_000_000, self.sequence, found.payload)
-        self.sequence += len(found.payload)
-        self._held += len(found.payload)
-        return self._held >= _HELD_BYTES or table.batch.size >= _BATCH_BYTES
+        prefix = table.whole_prefixes.get(kind)
+        if prefix and body.startswith(prefix, 8):
+            payload = body[8 + len(prefix) :]
+        else:
+            found = events.rows(kind, body)
+            payload = found.payload
+            if not (table.whole(found.present) and table.whole(found.after)):
+                self._reload(table, "the log holds only parts of its rows; SET GLOBAL binlog_row_image = FULL")
+                return False
+            if not compressed:
+                table.whole_prefixes[kind] = body[8 : len(body) - len(payload)]
+        batch.add(action, self._committed_us or at_s * 1_000_000, self.sequence, payload)
+        self.sequence += len(payload)
+        self._held += len(payload)
+        return self._held >= _HELD_BYTES or batch.size >= _BATCH_BYTES
 
     def _cascade(self, parent: TableMap, links: tuple[Cascade, ...], event: Event) -> None:
         deletes = ROWS[event.kind][0] == DELETE
