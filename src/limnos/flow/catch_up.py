@@ -55,17 +55,13 @@ def _follow(loading: Loading, settled: Settled) -> Load | str:
     if not feed.rows:
         return _unchanged(loading, position)
     with loading.parts.engine.session() as session:
-        gathering: Gathering | None = None
-        for reader in feed.readers():
-            raw = pa.schema([field for field in reader.schema if field.name not in ENVELOPE.names])
-            if set(raw.names) != set(settled.contract.names) or (gathering is not None and raw != gathering.raw):
-                return "its columns changed"
-            gathering = gathering or _gathering(
-                loading, session, settled.contract, raw, _identity(settled.contract, loading, feed.identity)
-            )
-            gathering.add(reader)
-        assert gathering is not None  # noqa: S101 rows lie in segments
-        ignored = _ignore_deletes(session) if loading.candidate.table.deletes is Deletes.IGNORE else 0
+        segments = list(feed.tables())
+        raw = pa.schema([field for field in segments[0].schema if field.name not in ENVELOPE.names])
+        if set(raw.names) != set(settled.contract.names) or any(one.schema != segments[0].schema for one in segments):
+            return "its columns changed"
+        gathering = _gathering(loading, session, settled.contract, raw, _identity(settled.contract, loading, feed.identity))
+        gathering.show(pa.concat_tables(segments))
+        ignored = _ignore_deletes(gathering) if loading.candidate.table.deletes is Deletes.IGNORE else 0
         gathered = gathering.gathered()
         if gathered.unresolved:
             return "a change left out a value that the lake does not have"
@@ -103,8 +99,10 @@ def _unchanged(loading: Loading, position: Position) -> Load:
     return Load(result, mark=replace(mark, position=position))
 
 
-def _ignore_deletes(session: Session) -> int:
+def _ignore_deletes(gathering: Gathering) -> int:
     """Drop deletes and truncations; gives how many deletes."""
+    gathering.own()
+    session = gathering.session
     deletes = f"{OPERATION} IN ({literal(Operation.DELETE)}, {literal(Operation.TRUNCATE)})"
     count = session.run(f"SELECT count(*) FROM {CHANGES} WHERE {OPERATION} = {literal(Operation.DELETE)}").column(0)[0].as_py()
     session.run(f"DELETE FROM {CHANGES} WHERE {deletes}")

@@ -32,11 +32,11 @@ class Feed:
     oldest: datetime | None = None
     segments: list[Path] = field(default_factory=list[Path])
 
-    def readers(self) -> Iterator[pa.RecordBatchReader]:
-        """Open the segments in order; within one all rows have one shape."""
+    def tables(self) -> Iterator[pa.Table]:
+        """Open the segments in order; within one all rows have one shape. The rows stay on disk until they are looked at."""
         for path in self.segments:
-            with pa.OSFile(str(path), "rb") as file:
-                yield pa.ipc.open_stream(file)
+            with pa.memory_map(str(path), "rb") as file:
+                yield pa.ipc.open_stream(file).read_all()
 
 
 class Feeds:

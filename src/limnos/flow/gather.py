@@ -21,7 +21,8 @@ from limnos.model.names import literal, quoted
 from limnos.model.types import sql_type
 from limnos.ports import Session
 
-CHANGES, LAST, OLD, NEW, TYPED = "limnos_changes", "limnos_last", "limnos_old", "limnos_new", "limnos_typed"
+CHANGES, NEWEST, LAST = "limnos_changes", "limnos_newest", "limnos_last"
+OLD, NEW, TYPED = "limnos_old", "limnos_new", "limnos_typed"
 _DELETE = f"{OPERATION} = {literal(Operation.DELETE)}"
 
 
@@ -62,14 +63,26 @@ class Gathering:
     absent: bool = False
     _unresolved: bool = False
     _beside: int = 0
+    _keeps: bool = False
+    _shown: bool = False
 
-    def add(self, rows: pa.RecordBatchReader) -> None:
-        """Add changes in their order: the columns of `ENVELOPE` and the raw ones."""
-        self.prepare()
-        self.session.run(f"INSERT INTO {CHANGES} BY NAME SELECT * FROM rows", rows=rows)
+    def show(self, rows: pa.Table) -> None:
+        """Take all changes as they lie, in their order: the columns of `ENVELOPE` and the raw ones."""
+        self.session.show(CHANGES, rows)
+        self._shown = True
+
+    def own(self) -> None:
+        """Copy changes that were shown, for they are to be changed."""
+        if self._shown:
+            self.session.run(f"CREATE TEMP TABLE limnos_own AS FROM {CHANGES}")
+            self.session.run(f"DROP VIEW {CHANGES}")
+            self.session.run(f"ALTER TABLE limnos_own RENAME TO {CHANGES}")
+            self._shown = False
 
     def prepare(self) -> None:
         """Lay `CHANGES` down, empty, unless it is there."""
+        if self._shown:
+            return
         schema = pa.schema([*ENVELOPE, *self.raw])
         columns = ", ".join(f"{quoted(field.name)} {sql_type(field.type)}" for field in schema)
         self.session.run(f"CREATE TEMP TABLE IF NOT EXISTS {CHANGES} ({columns})")
@@ -84,6 +97,9 @@ class Gathering:
         self.prepare()
         read = self._count(CHANGES, f"{OPERATION} <> {literal(Operation.TRUNCATE)} AND {SEQUENCE} >= 0")
         truncated = self._cut_at_truncation()
+        self._keeps = self._count(CHANGES, f"{KEPT} IS NOT NULL") > 0
+        if not self._plain:
+            self.own()
         removed = self._keyed(truncated=truncated) if self.keyed else self._keyless(truncated=truncated)
         failed = self._type()
         return Gathered(read, self._count(NEW), failed, removed, self._beside, truncated, self._unresolved)
@@ -101,6 +117,7 @@ class Gathering:
         found = self.session.run(f"SELECT max({SEQUENCE}) FROM {CHANGES} WHERE {OPERATION} = {literal(Operation.TRUNCATE)}")
         at: int | None = found.column(0)[0].as_py()
         if at is not None:
+            self.own()
             self.session.run(f"DELETE FROM {CHANGES} WHERE {SEQUENCE} <= {at}")
         return at is not None
 
@@ -124,10 +141,14 @@ class Gathering:
         # Rows without a whole key are nobody's successors; the key's own rule quarantines each of them.
         alone = " OR ".join(f"{quoted(name)} IS NULL" for name in self.identity)
         newest = f"SELECT max({SEQUENCE}) FROM {CHANGES} GROUP BY {key}, CASE WHEN {alone} THEN {SEQUENCE} END"
+        self.session.run(f"CREATE TEMP TABLE {NEWEST} AS {newest}")
         # A window over whole rows would take more than twice as long.
-        self.session.run(f"CREATE TEMP TABLE {LAST} AS SELECT *, {self._typed_identity()} FROM {CHANGES} WHERE {SEQUENCE} IN ({newest})")
+        chosen = f" WHERE {SEQUENCE} IN (FROM {NEWEST})" if self._count(NEWEST) < self._count(CHANGES) else ""
+        kind = "VIEW" if self._plain and not chosen else "TABLE"
+        self.session.run(f"CREATE TEMP {kind} {LAST} AS SELECT *, {self._typed_identity()} FROM {CHANGES}{chosen}")
         self._find_old(truncated=truncated)
-        self._fill_kept()
+        if self._keeps:
+            self._fill_kept()
         removed = self._count(f"{LAST} AS last SEMI JOIN {OLD} AS old USING ({SEQUENCE})", _DELETE)
         if self.absent or (truncated and self.bookkeeping.names):
             self._add_absent()
@@ -137,7 +158,6 @@ class Gathering:
         if self.bookkeeping.marks_deletes:
             self._marked()
             return 0
-        self.session.run(f"DROP TABLE {CHANGES}")
         kind, columns = "TABLE" if self.compare else "VIEW", names(self.raw.names)
         self.session.run(
             f"CREATE TEMP {kind} {NEW} AS SELECT {SEQUENCE} AS {RECORD}, {SEQUENCE}, {columns} FROM {LAST} WHERE NOT {_DELETE}"
@@ -145,8 +165,13 @@ class Gathering:
         return removed
 
     @property
+    def _plain(self) -> bool:
+        """Whether only the last change of each row counts, and is there whole."""
+        return not (self.bookkeeping.names or self.absent or self._keeps)
+
+    @property
     def _needs_values(self) -> bool:
-        return bool(self.bookkeeping.names) or self.compare or self._count(CHANGES, f"{KEPT} IS NOT NULL") > 0
+        return bool(self.bookkeeping.names) or self.compare or self._keeps
 
     def _find_old(self, *, truncated: bool) -> None:
         """Find the published rows that the changes are about, with their values where those are wanted."""
@@ -296,16 +321,15 @@ class Gathering:
     def _type(self) -> int:
         """Type the new rows; drop those that came as they are."""
         casts = self._casts
+        kind = "TABLE" if casts.fails or self.compare else "VIEW"
         self.session.run(
-            f"CREATE TEMP TABLE {TYPED} AS SELECT {RECORD}, {SEQUENCE}, {casts.select}, {casts.fails or 'FALSE'} AS _misfit "
+            f"CREATE TEMP {kind} {TYPED} AS SELECT {RECORD}, {SEQUENCE}, {casts.select}, {casts.fails or 'FALSE'} AS _misfit "
             f"FROM {NEW} AS raw"
         )
         if self.compare and not self.bookkeeping.history:
             self._drop_unchanged(self.contract.names)
-        self.session.run(
-            f"CREATE OR REPLACE TEMP TABLE {FAILED} AS SELECT * EXCLUDE ({SEQUENCE}) FROM {NEW} "
-            f"WHERE {RECORD} IN (SELECT {RECORD} FROM {TYPED} WHERE _misfit)"
-        )
+        failed = f"WHERE {RECORD} IN (SELECT {RECORD} FROM {TYPED} WHERE _misfit)" if casts.fails else "LIMIT 0"
+        self.session.run(f"CREATE OR REPLACE TEMP TABLE {FAILED} AS SELECT * EXCLUDE ({SEQUENCE}) FROM {NEW} {failed}")
         return self._count(FAILED)
 
     def _drop_unchanged(self, columns: Iterable[str]) -> None:

@@ -22,6 +22,10 @@ class Session(Protocol):
         """Run one statement and give its whole result."""
         ...
 
+    def show(self, name: str, rows: pa.Table) -> None:
+        """Show rows as a view until the session ends, without copying them."""
+        ...
+
     def relation(self, relation: Relation, *, positions: bool = False) -> str:
         """Write the SELECT of a version's live rows; with `positions`, each row says where it is: `_file VARCHAR, _row BIGINT`."""
         ...

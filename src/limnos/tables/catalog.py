@@ -70,7 +70,7 @@ class LakeCatalog:
 
     def files(self, snapshot: Snapshot) -> tuple[LiveFile, ...]:
         """Describe the data files of a published version."""
-        return self._iceberg.live_files(snapshot)
+        return self._iceberg.live_files(snapshot, self.relation(snapshot).gone)
 
     def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool, gone: Gone | None = None) -> Staged:
         """Make a version of these files, instead of what is published (`replace`) or added to it less `gone`; no reader sees it.

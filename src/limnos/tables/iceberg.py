@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import compute_statistics_plan, data_file_statistics_from_parquet_metadata, parquet_path_to_id_mapping
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import CommitTableResponse, StaticTable, Table, Transaction
@@ -33,6 +34,7 @@ from limnos.tables.versions import CATALOG, Pointer, conflict
 
 RUN_PROPERTY = "limnos.run-id"
 _FOOTER_THREADS = 4
+_CONTENTS_KEPT = 4
 _SNAPSHOTS_LISTED = 100
 
 
@@ -73,6 +75,21 @@ class _StagingCatalog(SqlCatalog):
         return CommitTableResponse.model_validate({"metadata": made.metadata, "metadata-location": location})
 
 
+class _Transaction(Transaction):
+    """Build the metadata once for each list of updates; PyIceberg copies all of it each time it looks at any of it."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self._built: tuple[tuple[TableUpdate, ...], TableMetadata] = (), table.metadata
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The metadata with all updates of this transaction."""
+        if self._built[0] is not self._updates:
+            self._built = self._updates, super().table_metadata
+        return self._built[1]
+
+
 class Iceberg:
     """Write and read the Iceberg metadata of a lake's tables."""
 
@@ -80,12 +97,14 @@ class Iceberg:
         self._storage = storage
         self._catalog = _StagingCatalog(engine, storage.properties)
         self._open: dict[tuple[TableName, str], Transaction] = {}
+        self._read: dict[str, Contents] = {}
 
     def describe(self, table: TableName, location: str) -> Snapshot:
         """Describe a version that another writer published."""
         loaded = self._load(location)
         current = loaded.metadata.current_snapshot()
-        contents, deletes = self._contents(loaded)
+        contents = self._contents(loaded.metadata, loaded.io)
+        deletes = Deletes.after(self._storage, contents.data, contents.deletes)
         rows = sum(file.record_count for file in contents.data) - sum(deletes.gone.values())
         at = datetime.fromtimestamp(current.timestamp_ms / 1000, UTC) if current else datetime.fromtimestamp(0, UTC)
         return Snapshot(table, current.snapshot_id if current else 0, rows, at, run_id="", metadata_location=location)
@@ -93,7 +112,8 @@ class Iceberg:
     def relation(self, snapshot: Snapshot) -> Relation:
         """Say how to read a published version."""
         table = self._load(snapshot.metadata_location)
-        contents, deletes = self._contents(table)
+        contents = self._contents(table.metadata, table.io)
+        deletes = Deletes.after(self._storage, contents.data, contents.deletes)
         if contents.unreadable:
             file = contents.unreadable[0]
             raise Unsupported(
@@ -112,24 +132,31 @@ class Iceberg:
             gone=deletes.gone,
         )
 
-    def live_files(self, snapshot: Snapshot) -> tuple[LiveFile, ...]:
-        """Describe the data files of a published version."""
-        contents, deletes = self._contents(self._load(snapshot.metadata_location))
+    def live_files(self, snapshot: Snapshot, gone: Mapping[str, int]) -> tuple[LiveFile, ...]:
+        """Describe the data files of a published version, of which `gone` counts the rows that are no more."""
+        table = self._load(snapshot.metadata_location)
         return tuple(
             LiveFile(
                 path=file.file_path,
                 rows=file.record_count,
                 size_bytes=file.file_size_in_bytes,
-                gone=deletes.gone.get(file.file_path, 0),
+                gone=gone.get(file.file_path, 0),
                 partition=f"{file.spec_id} {file.partition}" if len(file.partition) else "",
             )
-            for file in contents.data
+            for file in self._contents(table.metadata, table.io).data
         )
 
-    def _contents(self, table: Table) -> tuple[Contents, Deletes]:
-        with self._storage.told("read", table.location()):
-            contents = Contents.of(table.metadata, table.io)
-            return contents, Deletes.after(self._storage, contents.data, contents.deletes)
+    def _contents(self, metadata: TableMetadata, io: FileIO) -> Contents:
+        """Read what a version consists of; remembered for the next one who asks, as the merge into a version does twice."""
+        current = metadata.current_snapshot()
+        at = current.manifest_list if current else ""
+        if at not in self._read:
+            with self._storage.told("read", metadata.location):
+                found = Contents.of(metadata, io)
+            if len(self._read) >= _CONTENTS_KEPT:
+                self._read.pop(next(iter(self._read)))
+            self._read[at] = found
+        return self._read[at]
 
     def parts(self, snapshot: Snapshot) -> Iterator[str]:
         """Name every file that a published version consists of."""
@@ -171,7 +198,7 @@ class Iceberg:
                 partition_spec=partitions.specification(contract, schema),
                 properties={"format-version": "2", "write.metadata.compression-codec": "none"},
             )
-        transaction = table.transaction()
+        transaction = _Transaction(table)
         before = transaction.table_metadata
         if partitions.agree(before.spec(), before.schema(), contract):
             evolve(transaction, self._catalog, contract, replace=replace)
@@ -195,7 +222,7 @@ class Iceberg:
         transaction = self._open.pop((contract.table, run_id), None) or self._transaction(contract, replace=replace)
         self._catalog.run = uuid.uuid5(uuid.NAMESPACE_URL, run_id)
         metadata = transaction.table_metadata
-        before = Contents.of(metadata, transaction._table.io)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] where it began
+        before = self._contents(metadata, transaction._table.io)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] where it began
         kept = [] if replace else [file for file in before.data if file.file_path not in gone.files]
         if not replace and len(before.data) - len(kept) != len(gone.files):
             raise conflict(contract.table, "files that it read are no more")

@@ -41,6 +41,10 @@ class DuckSession:
             self._reach(sql)
             return self._connection.execute(sql).to_arrow_table()
 
+    def show(self, name: str, rows: pa.Table) -> None:
+        """Show rows as a view until the session ends, without copying them."""
+        self._connection.register(name, rows)
+
     def relation(self, relation: Relation, *, positions: bool = False) -> str:
         """Write the SELECT of a version's live rows; with `positions`, each row says where it is."""
         for file in (*relation.files, *relation.deletes):
