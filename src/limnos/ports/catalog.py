@@ -33,7 +33,11 @@ class Catalog(Protocol):
         ...
 
     def relation(self, snapshot: Snapshot) -> Relation:
-        """Say how to read a published version."""
+        """Say how to read a published version.
+
+        Raises:
+            VersionExpired: If it is kept no longer.
+        """
         ...
 
     def history(self, table: TableName) -> tuple[Snapshot, ...]:
@@ -70,6 +74,33 @@ class Catalog(Protocol):
 
     def discard(self, run_id: str) -> int:
         """Delete every file that a run wrote and did not publish; gives how many."""
+        ...
+
+    def tagged(self, snapshot: Snapshot) -> frozenset[int]:
+        """Give the ids of the versions that a branch or tag of the table names, as the published one says."""
+        ...
+
+    def unused(self, snapshot: Snapshot, expired: Sequence[Snapshot], older_than: datetime) -> Mapping[str, int]:
+        """List the files of a table, with their bytes, that were written before an instant and that no version needs but the expired ones.
+
+        `snapshot` is the published version.
+        """
+        ...
+
+    def forget(self, snapshot: Snapshot, expired: Sequence[Snapshot], run_id: str) -> Staged | None:
+        """Make a version of the published one that lists no expired ones; None where it lists none. No row changes.
+
+        Raises:
+            PublishConflict: If `snapshot` is not what is published.
+        """
+        ...
+
+    def expire(self, expired: Sequence[Snapshot], run_id: str, transaction: Transaction) -> None:
+        """Record inside `transaction` that versions are kept no longer; `relation` of one then raises `VersionExpired`."""
+        ...
+
+    def remove(self, uris: Sequence[str]) -> int:
+        """Delete files that no version needs; gives how many."""
         ...
 
     def probe(self) -> str:

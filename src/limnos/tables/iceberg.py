@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import compute_statistics_plan, data_file_statistics_from_parquet_metadata, parquet_path_to_id_mapping
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestFile
 from pyiceberg.table import CommitTableResponse, StaticTable, Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import RemoveSnapshotsUpdate, TableRequirement, TableUpdate
@@ -158,6 +158,44 @@ class Iceberg:
             self._read[at] = found
         return self._read[at]
 
+    def forget(self, snapshot: Snapshot, ids: frozenset[int], run_id: str) -> tuple[Pointer, TableMetadata] | None:
+        """Write the metadata of a published version anew without some former snapshots; None where it lists none of them."""
+        with self._storage.told("write", snapshot.metadata_location):
+            table = self._catalog.load_table((snapshot.table.namespace, snapshot.table.name))
+            if table.metadata_location != snapshot.metadata_location:
+                raise conflict(snapshot.table, table.metadata_location)
+            transaction = _Transaction(table)
+            if not _drop(transaction, ids):
+                return None
+            self._catalog.run = uuid.uuid5(uuid.NAMESPACE_URL, run_id)
+            transaction.commit_transaction()
+        return _taken(self._catalog)
+
+    def named(self, snapshot: Snapshot) -> frozenset[int]:
+        """Give the snapshots that a branch or tag names."""
+        return frozenset(reference.snapshot_id for reference in self._load(snapshot.metadata_location).metadata.refs.values())
+
+    def needed(self, versions: Iterable[Snapshot], current: Snapshot, without: frozenset[int]) -> frozenset[str]:
+        """Name every file that versions consist of, and those of every snapshot that the current one lists but for some."""
+        found: set[str] = set()
+        manifests: dict[str, ManifestFile] = {}
+        for version in versions:
+            table = self._load(version.metadata_location)
+            found.add(version.metadata_location)
+            last = table.metadata.current_snapshot()
+            listed = [last] if last else []
+            if version.metadata_location == current.metadata_location:
+                listed += [one for one in table.metadata.snapshots if one.snapshot_id not in without]
+                found |= {file.statistics_path for file in (*table.metadata.statistics, *table.metadata.partition_statistics)}
+            with self._storage.told("read", version.metadata_location):
+                found |= {one.manifest_list for one in listed}
+                manifests |= {manifest.manifest_path: manifest for one in listed for manifest in one.manifests(table.io)}
+        io = self._load(current.metadata_location).io
+        with self._storage.told("read", current.metadata_location), ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+            for entries in pool.map(lambda manifest: manifest.fetch_manifest_entry(io), manifests.values()):
+                found |= {entry.data_file.file_path for entry in entries}
+        return frozenset(map(self._storage.path, found | manifests.keys()))
+
     def parts(self, snapshot: Snapshot) -> Iterator[str]:
         """Name every file that a published version consists of."""
         table = self._load(snapshot.metadata_location)
@@ -297,13 +335,20 @@ def _forget(transaction: Transaction) -> None:
     metadata = transaction.table_metadata
     if len(metadata.snapshots) <= 2 * _SNAPSHOTS_LISTED:
         return
-    named = {reference.snapshot_id for reference in metadata.refs.values()}
     oldest = sorted(metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)[:-_SNAPSHOTS_LISTED]
-    gone = [snapshot.snapshot_id for snapshot in oldest if snapshot.snapshot_id not in named]
+    _drop(transaction, frozenset(snapshot.snapshot_id for snapshot in oldest))
+
+
+def _drop(transaction: Transaction, ids: frozenset[int]) -> bool:
+    """Leave snapshots out that no branch or tag names; gives whether there were any."""
+    metadata = transaction.table_metadata
+    named = {reference.snapshot_id for reference in metadata.refs.values()}
+    gone = [snapshot.snapshot_id for snapshot in metadata.snapshots if snapshot.snapshot_id in ids - named]
     if gone:
         update = RemoveSnapshotsUpdate.model_validate({"snapshot-ids": gone})
         # There is no public way to do it inside a transaction.
         transaction._apply((update,))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return bool(gone)
 
 
 def _taken(catalog: _StagingCatalog) -> tuple[Pointer, TableMetadata]:
