@@ -263,10 +263,10 @@ class Merging:
         base = self._base
         assert base is not None  # noqa: S101 a table that is not there is replaced
         self._add_neighbours_to_old()
-        leaving = self.session.run(f"SELECT _file, list(_row) AS rows FROM {OLD} GROUP BY _file")
+        leaving = self.session.run(f"SELECT _file, count(*) AS leaving, list(_row) AS rows FROM {OLD} GROUP BY _file")
         if not leaving.num_rows and not came:
             return None
-        leaves = dict(zip(leaving["_file"].to_pylist(), pc.list_value_length(leaving["rows"]).to_pylist(), strict=True))
+        leaves: dict[str, int] = {row["_file"]: row["leaving"] for row in leaving.select(["_file", "leaving"]).to_pylist()}
         live = self.loading.parts.catalog.files(base)
         whole = frozenset(file.path for file in live if _rewrite(file, leaves.get(file.path, 0))) | _small(live)
         single = leaving.filter(pa.array([file not in whole for file in leaves], pa.bool_())).combine_chunks()

@@ -324,3 +324,20 @@ def test_a_truncation_supersedes_what_waited(lake: Lake, script: Script) -> None
     script.insert((8, "h", "-8.00", 8))
     run(lake)
     assert [entry.row["id"] for entry in lake.quarantine.entries("s.rows") if entry.row] == ["8"]
+
+
+def test_a_row_does_not_clash_with_its_own_version_of_before(tmp_path: Path, script: Script) -> None:
+    lake = lake_of(tmp_path, script, promises="checks: [unique: name]")
+    run(lake)
+    script.update(A, (1, "a", "9.00", 1))
+    result = run(lake)
+    assert (result.written, result.quarantined, result.notes) == (1, 0, ())
+    assert len(published(lake)) == 3
+
+
+def test_what_is_remembered_of_the_quarantine_goes_down_with_what_is_superseded(lake: Lake, script: Script) -> None:
+    script.update(A, bad := (1, "a", "-1.00", 1))
+    run(lake)
+    script.update(bad, A)
+    run(lake)
+    assert [mark.quarantined for mark in lake._parts.ledger.marks().values()] == [0]
