@@ -341,3 +341,16 @@ def test_what_is_remembered_of_the_quarantine_goes_down_with_what_is_superseded(
     script.update(bad, A)
     run(lake)
     assert [mark.quarantined for mark in lake._parts.ledger.marks().values()] == [0]
+
+
+def test_without_a_key_as_many_copies_leave_as_were_deleted(tmp_path: Path) -> None:
+    script, bad = Script(keyed=False), (9, "z", "-1.00", 9)
+    script.insert(A, A, A, B, bad, bad, bad)
+    lake = lake_of(tmp_path, script, promises="checks: [range: {column: amount, min: 0}]")
+    run(lake)
+    script.delete(A)
+    script.delete(A)
+    script.delete(bad)
+    run(lake)
+    assert published(lake, ALL) == [A, B]
+    assert len(lake.quarantine.entries("s.rows")) == 2
