@@ -21,7 +21,7 @@ def new(directory: Path, project: str, opened: Callable[[Path], Lake] = Lake) ->
 
 
 def keep(directory: Path) -> None:
-    """Remember a lake as it is now, beside it; its Parquet files are never written again and cost no space."""
+    """Remember a directory as it is now, beside it; its Parquet files are never written again and cost no space."""
     _copy(directory, _kept(directory))
 
 
@@ -30,10 +30,20 @@ def back(directory: Path, opened: Callable[[Path], Lake] = Lake) -> Lake:
     import limnos.flow.run
     import limnos.tables.iceberg  # noqa: F401
 
-    _copy(_kept(directory), directory)
+    put_back(directory)
     lake = opened(directory)
     lake.query("SELECT 1").to_arrow()
     return lake
+
+
+def put_back(directory: Path) -> None:
+    """Make a directory what was remembered of it."""
+    _copy(_kept(directory), directory)
+
+
+def kept(directory: Path) -> bool:
+    """Whether a directory is remembered."""
+    return _kept(directory).exists()
 
 
 def merged(lake: Lake, results: Sequence[TableResult], *, read: int, rows: int) -> None:

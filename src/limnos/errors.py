@@ -10,6 +10,7 @@ LimnosError
 │   ├── RuleInvalid              a declared rule cannot be built
 │   ├── QueryInvalid             SQL that does not parse, bind or run
 │   ├── TargetExists             something is already where a new thing was to be laid down
+│   ├── VersionExpired           a version of a table that upkeep has let go
 │   ├── Unsupported              a capability that was not declared
 │   └── ExtraMissing             an optional dependency is not installed
 ├── DataError                    exit 1: the data broke a promise
@@ -63,6 +64,7 @@ __all__ = [
     "TargetExists",
     "UnknownName",
     "Unsupported",
+    "VersionExpired",
     "WorldError",
     "catalogue",
 ]
@@ -175,6 +177,10 @@ class QueryInvalid(RequestError):
 
 class TargetExists(RequestError):
     """Something is already where a new thing was to be laid down."""
+
+
+class VersionExpired(RequestError):
+    """A version of a table that upkeep has let go."""
 
 
 class Unsupported(RequestError):

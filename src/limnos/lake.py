@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limnos.errors import UnknownName, WorldError
+from limnos.errors import RequestError, UnknownName, WorldError
 from limnos.model.comparison import Comparison
 from limnos.model.names import TableName
 from limnos.model.place import Place
@@ -180,17 +180,30 @@ class Lake:
 
         return verify(self._parts, patterns, content=None if columns is None else tuple(columns), limit=limit)
 
-    def upkeep(self, *patterns: str, wait_s: float = LOCK_WAIT_S) -> tuple[Upkept, ...]:
-        """Write the files of the chosen tables anew where that makes them fewer or free of deleted rows; no row changes.
+    def upkeep(
+        self, *patterns: str, keep: str = "", grace: str = "", dry_run: bool = False, wait_s: float = LOCK_WAIT_S
+    ) -> tuple[Upkept, ...]:
+        """Write the files of the chosen tables anew where that makes them fewer or free of deleted rows, and let old versions go.
+
+        No row changes. `keep` is a duration such as `30d`, or how many versions of a table are kept; `grace` is the age below which
+        nothing is deleted. Empty ones are as limnos.yml says. With `dry_run` nothing is done, and told is what would be.
 
         Raises:
+            RequestError: If `keep` or `grace` is neither.
             UnknownName: If a pattern matches no published table.
             RunInProgress: If another process holds the lake for longer than `wait_s`.
             AccountingBroken: If the rows written are not the rows read; nothing is published then.
         """
-        from limnos.flow.upkeep import upkeep  # noqa: PLC0415 start-up
+        from limnos.flow.upkeep import planned, upkeep  # noqa: PLC0415 start-up
 
-        return upkeep(self._parts, patterns, wait_s=wait_s)
+        try:
+            retention = self.project.retention.told(keep, grace)
+        except ValueError as error:
+            expected = "a duration such as 30d or 12h; --keep may also be a number of versions, 1 or more"
+            raise RequestError(
+                "That cannot be kept", subject="upkeep", seen=str(error), expected=expected, hint="limnos upkeep --help"
+            ) from error
+        return planned(self._parts, patterns, retention) if dry_run else upkeep(self._parts, patterns, retention, wait_s=wait_s)
 
     def query(self, sql: str, *, as_of: datetime | None = None) -> Result:
         """Run one SELECT over the published tables, all as of one instant; `as_of` goes back in time.

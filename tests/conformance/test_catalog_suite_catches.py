@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -111,6 +111,40 @@ class CountsNoRowAsGone(LakeCatalog):
         return tuple(replace(file, gone=0) for file in super().files(snapshot))
 
 
+class TellsNobodyWhatExpired(LakeCatalog):
+    def expire(self, expired: Sequence[Snapshot], run_id: str, transaction: Transaction) -> None:
+        pass
+
+
+class TellsTooEarly(LakeCatalog):
+    def forget(self, snapshot: Snapshot, expired: Sequence[Snapshot], run_id: str) -> Staged | None:
+        staged = super().forget(snapshot, expired, run_id)
+        with self._engine.begin() as connection:
+            versions.expire(connection, [one.metadata_location for one in expired], run_id)
+        return staged
+
+
+class OffersWhatWent(LakeCatalog):
+    def forget(self, snapshot: Snapshot, expired: Sequence[Snapshot], run_id: str) -> Staged | None:
+        return None
+
+
+class DropsTags(LakeCatalog):
+    def tagged(self, snapshot: Snapshot) -> frozenset[int]:
+        return frozenset()
+
+
+class ListsWhatIsYoung(LakeCatalog):
+    def unused(self, snapshot: Snapshot, expired: Sequence[Snapshot], older_than: datetime) -> Mapping[str, int]:
+        return super().unused(snapshot, expired, datetime.max.replace(tzinfo=UTC))
+
+
+class DeletesWhatIsShared(LakeCatalog):
+    def unused(self, snapshot: Snapshot, expired: Sequence[Snapshot], older_than: datetime) -> Mapping[str, int]:
+        found = {uri for one in expired for uri in self._iceberg.parts(one)}
+        return {**super().unused(snapshot, expired, older_than), **dict.fromkeys(found, 0)}
+
+
 class Right(LakeCatalog):
     """Get nothing wrong."""
 
@@ -131,6 +165,16 @@ CASES: dict[type[LakeCatalog], Callable[[World], None]] = {
     KeepsWhatIsGone: lambda world: CatalogSuite().test_single_rows_and_whole_files_go_while_others_come(world),
     ForgetsDeletesWhenItReads: lambda world: CatalogSuite().test_rows_that_are_gone_stay_gone_when_others_are_added(world),
     CountsNoRowAsGone: lambda world: CatalogSuite().test_single_rows_and_whole_files_go_while_others_come(world),
+    TellsNobodyWhatExpired: lambda world: CatalogSuite().test_a_version_that_expires_is_told_to_whoever_asks_and_the_others_read_as_ever(
+        world
+    ),
+    TellsTooEarly: lambda world: CatalogSuite().test_nothing_expires_until_its_transaction_is_done(world),
+    OffersWhatWent: lambda world: CatalogSuite().test_a_foreign_reader_is_offered_no_version_that_went(world),
+    DropsTags: lambda world: CatalogSuite().test_a_tag_keeps_its_version(world),
+    ListsWhatIsYoung: lambda world: CatalogSuite().test_what_is_young_is_not_listed_and_a_stray_file_is(world),
+    DeletesWhatIsShared: lambda world: CatalogSuite().test_a_version_that_expires_is_told_to_whoever_asks_and_the_others_read_as_ever(
+        world
+    ),
     AlwaysReplaces: lambda world: CatalogSuite().test_rows_are_added_or_take_the_place_of_what_was_there(world),
 }
 

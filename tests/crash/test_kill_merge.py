@@ -26,7 +26,7 @@ pytestmark = pytest.mark.e2e
 VICTIMS = """
 import os, signal, sys
 import pyarrow.compute, pyarrow.ipc, pyarrow.parquet
-import limnos.flow.run, limnos.flow.upkeep, limnos.tables.iceberg, limnos.engines.duckdb, limnos.sources.postgres
+import limnos.flow.run, limnos.flow.upkeep, limnos.flow.expire, limnos.tables.iceberg, limnos.engines.duckdb, limnos.sources.postgres
 from limnos import Lake
 for line in sys.stdin:
     directory, verb, fatal = line.rstrip().split("\\t")
@@ -39,7 +39,7 @@ for line in sys.stdin:
             if len(passed) == int(fatal) + 1:
                 os.kill(os.getpid(), signal.SIGKILL)
         lake = Lake(directory, observer=observe)
-        code = lake.run().exit_code() if verb == "run" else bool(lake.upkeep()) - 1
+        code = lake.run().exit_code() if verb == "run" else bool(lake.upkeep(keep="1", grace="0s")) - 1
         with open(os.path.join(directory, "passed"), "w") as file:
             file.write("\\n".join(passed))
         os._exit(code)
@@ -211,4 +211,5 @@ def test_an_upkeep_is_killed_at_every_boundary(scene: Scene) -> None:
         assert scene.victims.give(scene.lake, "run") == 0
     scene.save()
     boundaries = scene.killed_at_every_boundary("upkeep")
-    assert "upkeep.moved " in boundaries
+    assert {"upkeep.moved ", "upkeep.forget ", "upkeep.expire ", "upkeep.expired ", "upkeep.delete s.gone"} <= set(boundaries)
+    assert any(one.snapshot.expired for one in Lake(scene.lake).history())

@@ -95,15 +95,15 @@ def _rows(lake: Lake, sql: str) -> Sequence[str]:
 
 
 def strays(directory: Path) -> set[Path]:
-    """Give the files below the lake that no published version, current or former, refers to."""
+    """Give the files below the lake that no published version, current or former but not expired, refers to."""
     lake = Lake(directory)
     catalog = lake._parts.catalog
     known: set[str] = set()
     for table in catalog.pin():
-        for snapshot in catalog.history(table):
+        for snapshot in (one for one in catalog.history(table) if not one.expired):
             loaded = StaticTable.from_metadata(snapshot.metadata_location)
             known.add(snapshot.metadata_location)
-            for version in loaded.metadata.snapshots:
+            for version in [one for one in loaded.metadata.snapshots if Path(one.manifest_list).exists()]:
                 known.add(version.manifest_list)
                 for manifest in version.manifests(loaded.io):
                     known.add(manifest.manifest_path)

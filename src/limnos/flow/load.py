@@ -48,7 +48,7 @@ def load(parts: Parts, run_id: str, candidate: Candidate, versions: Versions, fe
     except LimnosError as error:
         if not isinstance(error, WorldError):
             # The same chunks would come to the same end again.
-            parts.catalog.forget(table)
+            parts.catalog.forget_chunks(table)
         done = Load(TableResult(table, TableStatus.FAILED, error=error.as_json()))
     return replace(done, result=replace(done.result, seconds=time.perf_counter() - start))
 
@@ -200,7 +200,7 @@ class _Full:
             notes=settled.notes,
         )
         if any(verdict.holds for verdict in verdicts):
-            self.loading.parts.catalog.forget(self.loading.table)
+            self.loading.parts.catalog.forget_chunks(self.loading.table)
             return Load(replace(result, written=0, quarantined=0, unchanged=result.read))
         entries = self._set_aside(session, extract, contract, relation, failed=landed.failed, bad=found.bad)
         files = self._without_bad(session, contract, layout, landed, found.bad)
@@ -215,7 +215,7 @@ class _Full:
             settled.source_rules,
         )
         if self._same_as_published(session, contract, files, entries):
-            self.loading.parts.catalog.forget(self.loading.table)
+            self.loading.parts.catalog.forget_chunks(self.loading.table)
             self.loading.parts.catalog.delete([*files, *entries])
             return self._same(result, mark)
         self.loading.step("table.stage")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from limnos.errors import AccountingBroken
 from limnos.flow import set_aside
@@ -262,17 +263,14 @@ class Merging:
         base = self._base
         assert base is not None  # noqa: S101 a table that is not there is replaced
         self._add_neighbours_to_old()
-        counts = self.session.run(f"SELECT _file, count(*) AS rows FROM {OLD} GROUP BY _file").to_pylist()
-        if not counts and not came:
+        leaving = self.session.run(f"SELECT _file, count(*) AS leaving, list(_row) AS rows FROM {OLD} GROUP BY _file")
+        if not leaving.num_rows and not came:
             return None
-        leaving = {row["_file"]: row["rows"] for row in counts}
+        leaves: dict[str, int] = {row["_file"]: row["leaving"] for row in leaving.select(["_file", "leaving"]).to_pylist()}
         live = self.loading.parts.catalog.files(base)
-        whole = frozenset(file.path for file in live if _rewrite(file, leaving.get(file.path, 0))) | _small(live)
-        paths = pa.table({"file": pa.array(sorted(whole), pa.string())})
-        rows = self.session.run(
-            f"SELECT _file AS file, _row AS row FROM {OLD} ANTI JOIN whole ON _file = file ORDER BY file, row", whole=paths
-        )
-        return Gone(whole, rows if rows.num_rows else None) if whole or rows.num_rows else None
+        whole = frozenset(file.path for file in live if _rewrite(file, leaves.get(file.path, 0))) | _small(live)
+        single = leaving.filter(pa.array([file not in whole for file in leaves], pa.bool_())).combine_chunks()
+        return Gone(whole, _unnested(single) if single.num_rows else None) if whole or single.num_rows else None
 
     def _add_neighbours_to_old(self) -> None:
         columns = f"SELECT bad._file, bad._row FROM {set_aside.BAD} AS bad SEMI JOIN {_KEPT} AS kept USING (_file, _row)"
@@ -341,6 +339,13 @@ class Merging:
 
 def _rewrite(file: LiveFile, leaving: int) -> bool:
     return bool(leaving) and (file.gone + leaving) >= _REWRITE_SHARE * file.rows
+
+
+def _unnested(leaving: pa.Table) -> pa.Table:
+    """Give each row that leaves a line of its own; the path of a file is there once, whatever leaves it."""
+    rows = leaving["rows"].combine_chunks()
+    files = pa.DictionaryArray.from_arrays(pc.list_parent_indices(rows).cast(pa.int32()), leaving["_file"].combine_chunks())
+    return pa.table({"file": files, "row": pc.list_flatten(rows)})
 
 
 def _small(files: Sequence[LiveFile]) -> frozenset[str]:

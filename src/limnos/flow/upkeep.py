@@ -1,12 +1,13 @@
-"""Upkeep: write many small files as few, and files with many rows gone without them; the rows stay the same."""
+"""Upkeep: write many small files as few, and files with many rows gone without them, and let old versions go; the rows stay the same."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from limnos.errors import AccountingBroken, LimnosError
+from limnos.flow.expire import Expiry, expire, expiries
 from limnos.flow.parts import Parts
 from limnos.flow.recover import recover
 from limnos.flow.resolve import again
@@ -18,7 +19,8 @@ from limnos.model.casts import names
 from limnos.model.contract import Contract
 from limnos.model.data import Gone, LiveFile, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.decision import Action
-from limnos.model.names import quoted
+from limnos.model.names import TableName, quoted
+from limnos.model.retention import Retention
 from limnos.model.run_id import new_run_id
 from limnos.model.upkeep import Upkept
 from limnos.ports import Session
@@ -34,8 +36,8 @@ class _Kept:
     staged: Staged | None = None
 
 
-def upkeep(parts: Parts, patterns: Sequence[str], *, wait_s: float) -> tuple[Upkept, ...]:
-    """Compact the chosen tables and publish all of them in one transaction; older versions stay readable.
+def upkeep(parts: Parts, patterns: Sequence[str], retention: Retention, *, wait_s: float) -> tuple[Upkept, ...]:
+    """Compact the chosen tables and publish all of them in one transaction, then let their old versions go in another.
 
     A table whose current version another writer made is left alone.
 
@@ -48,19 +50,64 @@ def upkeep(parts: Parts, patterns: Sequence[str], *, wait_s: float) -> tuple[Upk
     run_id = new_run_id()
     with exclusive(parts.state, f"upkeep {run_id}", wait_s=wait_s):
         recover(parts)
-        parts.catalog.forget()
+        parts.catalog.forget_chunks()
         parts.catalog.sweep()
+        results = _compact(parts, patterns, run_id)
         pinned = parts.catalog.pin()
-        chosen = matching([table for table, snapshot in pinned.items() if snapshot.run_id], patterns)
-        marks = parts.ledger.marks()
-        parts.ledger.append(STARTED, parts.project.name, {"verb": "upkeep"}, run_id=run_id)
-        try:
-            kept = [_compacted(parts, pinned[table], marks.get(table), run_id) for table in chosen]
-            return _published(parts, kept, run_id)
-        except LimnosError as error:
-            parts.catalog.discard(run_id)
-            parts.ledger.append(FAILED, parts.project.name, {"error": error.as_json()}, run_id=run_id)
-            raise
+        found = expiries(parts, [pinned[one.table] for one in results], retention)
+        expire(parts, found)
+        return tuple(_expired(one, found) for one in results)
+
+
+def planned(parts: Parts, patterns: Sequence[str], retention: Retention) -> tuple[Upkept, ...]:
+    """Say what `upkeep` would do now; nothing is changed. The version that compacting would make is not counted.
+
+    Raises:
+        UnknownName: If a pattern matches no published table.
+    """
+    parts.demand(Action.RUN)
+    published = _chosen(parts, patterns)
+    found = expiries(parts, published, retention)
+    return tuple(_expired(_foreseen(parts, snapshot), found) for snapshot in published)
+
+
+def _chosen(parts: Parts, patterns: Sequence[str]) -> Sequence[Snapshot]:
+    pinned = parts.catalog.pin()
+    return [pinned[table] for table in matching([table for table, snapshot in pinned.items() if snapshot.run_id], patterns)]
+
+
+def _expired(result: Upkept, found: Mapping[TableName, Expiry]) -> Upkept:
+    if result.table not in found:
+        return result
+    one = found[result.table]
+    return replace(result, expired=len(one.versions), deleted_files=len(one.files), deleted_bytes=sum(one.files.values()))
+
+
+def _foreseen(parts: Parts, snapshot: Snapshot) -> Upkept:
+    start = time.perf_counter()
+    before = parts.catalog.files(snapshot)
+    groups = choose(before)
+    old = {file for group in groups for file in group}
+    made = [
+        LiveFile(
+            "", sum(file.rows - file.gone for file in group), sum(file.size_bytes * (file.rows - file.gone) // file.rows for file in group)
+        )
+        for group in groups
+    ]
+    return _result(snapshot, before, [*(file for file in before if file not in old), *made], start)
+
+
+def _compact(parts: Parts, patterns: Sequence[str], run_id: str) -> tuple[Upkept, ...]:
+    published = _chosen(parts, patterns)
+    marks = parts.ledger.marks()
+    parts.ledger.append(STARTED, parts.project.name, {"verb": "upkeep"}, run_id=run_id)
+    try:
+        kept = [_compacted(parts, one, marks.get(one.table), run_id) for one in published]
+        return _published(parts, kept, run_id)
+    except LimnosError as error:
+        parts.catalog.discard(run_id)
+        parts.ledger.append(FAILED, parts.project.name, {"error": error.as_json()}, run_id=run_id)
+        raise
 
 
 def _published(parts: Parts, kept: Sequence[_Kept], run_id: str) -> tuple[Upkept, ...]:

@@ -84,7 +84,10 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Point at a published version of a table; `digest` is that of the files it added, `at` is in UTC."""
+    """Point at a published version of a table; `digest` is that of the files it added, `at` is in UTC.
+
+    One that has `expired` is still on record, but its files are kept no longer.
+    """
 
     table: TableName
     snapshot_id: int
@@ -93,6 +96,7 @@ class Snapshot:
     run_id: str
     digest: str = ""
     metadata_location: str = ""
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)

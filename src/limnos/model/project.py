@@ -11,6 +11,7 @@ from limnos.model.contract import Column, DriftPolicy, Partition, RuleSpec, Seve
 from limnos.model.names import TableName
 from limnos.model.place import NOWHERE, Place
 from limnos.model.position import Position
+from limnos.model.retention import Retention
 from limnos.model.secret import Secret
 
 
@@ -185,5 +186,6 @@ class Project:
     sources: tuple[SourceConfig, ...]
     tables: Mapping[TableName, TableConfig]
     verify: Mapping[TableName, VerifyConfig] = field(default_factory=dict[TableName, VerifyConfig])
+    retention: Retention = field(default_factory=Retention)
     environment: str = ""
     place: Place = NOWHERE

@@ -184,6 +184,7 @@ class HistoryEntry:
             "run_id": self.snapshot.run_id,
             "rows": self.snapshot.rows,
             "digest": self.snapshot.digest,
+            "expired": self.snapshot.expired,
             "action": self.action,
             "actor": self.actor,
             "read": self.read,

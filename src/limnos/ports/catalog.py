@@ -34,7 +34,11 @@ class Catalog(Protocol):
         ...
 
     def relation(self, snapshot: Snapshot) -> Relation:
-        """Say how to read a published version."""
+        """Say how to read a published version.
+
+        Raises:
+            VersionExpired: If it is kept no longer.
+        """
         ...
 
     def history(self, table: TableName) -> tuple[Snapshot, ...]:
@@ -81,12 +85,39 @@ class Catalog(Protocol):
         """Give the wanted chunks that were landed on this basis and whose files are whole; forgets the others of the table."""
         ...
 
-    def forget(self, table: TableName | None = None) -> None:
+    def forget_chunks(self, table: TableName | None = None) -> None:
         """Give up the remembered chunks of a table, or of all; `sweep` deletes their files."""
         ...
 
     def sweep(self) -> None:
         """Delete the files of chunks that are remembered no more and were not published."""
+        ...
+
+    def tagged(self, snapshot: Snapshot) -> frozenset[int]:
+        """Give the ids of the versions that a branch or tag of the table names, as the published one says."""
+        ...
+
+    def unused(self, snapshot: Snapshot, expired: Sequence[Snapshot], older_than: datetime) -> Mapping[str, int]:
+        """List the files of a table, with their bytes, that were written before an instant and that no version needs but the expired ones.
+
+        `snapshot` is the published version.
+        """
+        ...
+
+    def forget(self, snapshot: Snapshot, expired: Sequence[Snapshot], run_id: str) -> Staged | None:
+        """Make a version of the published one that lists no expired ones; None where it lists none. No row changes.
+
+        Raises:
+            PublishConflict: If `snapshot` is not what is published.
+        """
+        ...
+
+    def expire(self, expired: Sequence[Snapshot], run_id: str, transaction: Transaction) -> None:
+        """Record inside `transaction` that versions are kept no longer; `relation` of one then raises `VersionExpired`."""
+        ...
+
+    def remove(self, uris: Sequence[str]) -> int:
+        """Delete files that no version needs; gives how many."""
         ...
 
     def probe(self) -> str:

@@ -15,6 +15,7 @@ from limnos.model.contract import Column, Drift, DriftPolicy, Partition, RuleSpe
 from limnos.model.names import TableName
 from limnos.model.place import Place
 from limnos.model.project import Project, SourceConfig, StorageConfig, TableConfig, VerifyConfig
+from limnos.model.retention import Retention
 from limnos.model.secret import Secret
 from limnos.model.types import parse_type
 from limnos.project.checks import read_checks
@@ -68,6 +69,7 @@ def load_project(directory: Path, *, environment: str = "") -> Project:
         sources=sources,
         tables=tables,
         verify=verify,
+        retention=Retention().told(node.mapping("upkeep").text("keep"), node.mapping("upkeep").text("grace")),
         environment=environment,
         place=Place(FILE),
     )

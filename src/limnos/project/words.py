@@ -244,6 +244,16 @@ LAKE = OneOf(
 )
 STATE = Text(hidden=True, words="a path or a postgresql:// URL")
 
+UPKEEP = Record(
+    {
+        "keep": Key(
+            OneOf((Text(pattern=DURATION, words="a duration such as 30d"), Number(whole=True, minimum=1, words="a number of versions"))),
+            "How long versions of tables are kept, or how many of each; 30d when not given.",
+        ),
+        "grace": Key(_DURATION, "The age below which no version and no file is deleted; 1d when not given."),
+    }
+)
+
 ENVIRONMENT = Record(
     {
         "lake": Key(LAKE, "Another place for the lake."),
@@ -266,6 +276,7 @@ PROJECT = Record(
         "sources": Key(MapOf(SOURCE, NAME), "The systems to read from, by a name of your choice."),
         "tables": Key(MapOf(OneOf((TABLE_WORDS, Nothing())), TABLE), "What is promised of tables, by their names in the lake."),
         "verify": Key(MapOf(OneOf((VERIFY, Nothing())), TABLE), "Which tables are compared with their source, by their names in the lake."),
+        "upkeep": Key(UPKEEP, "How long `limnos upkeep` keeps what is no longer current."),
         "environments": Key(
             MapOf(ENVIRONMENT, "[A-Za-z0-9_-]+"), "What differs in an environment that is chosen by `--env` or LIMNOS_ENV."
         ),

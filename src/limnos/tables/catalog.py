@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Connection, Engine
 
-from limnos.errors import StorageFailed
 from limnos.model.chunk import Chunk, LandedChunk
+from limnos.errors import StorageFailed, VersionExpired
 from limnos.model.contract import Contract
 from limnos.model.data import Gone, Layout, LiveFile, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
@@ -53,6 +54,14 @@ class LakeCatalog:
 
     def relation(self, snapshot: Snapshot) -> Relation:
         """Say how to read a published version; remembered, for a version never changes."""
+        if snapshot.expired:
+            raise VersionExpired(
+                f"The version of {snapshot.table} as of then has expired",
+                subject=str(snapshot.table),
+                seen=f"version {snapshot.snapshot_id} of {snapshot.at.isoformat(timespec='seconds')}, which limnos upkeep let go",
+                expected="a version that is kept",
+                hint=f"limnos history {snapshot.table}",
+            )
         if snapshot.metadata_location not in self._relations:
             kept = relations.find(self._engine, snapshot)
             if len(self._relations) >= _REMEMBERED:
@@ -72,7 +81,7 @@ class LakeCatalog:
 
     def files(self, snapshot: Snapshot) -> tuple[LiveFile, ...]:
         """Describe the data files of a published version."""
-        return self._iceberg.live_files(snapshot)
+        return self._iceberg.live_files(snapshot, self.relation(snapshot).gone)
 
     def stage(self, contract: Contract, files: Sequence[WrittenFile], run_id: str, *, replace: bool, gone: Gone | None = None) -> Staged:
         """Make a version of these files, instead of what is published (`replace`) or added to it less `gone`; no reader sees it.
@@ -141,7 +150,7 @@ class LakeCatalog:
         except StorageFailed:
             return False
 
-    def forget(self, table: TableName | None = None) -> None:
+    def forget_chunks(self, table: TableName | None = None) -> None:
         """Give up the remembered chunks of a table, or of all; `sweep` deletes their files."""
         with self._engine.begin() as connection:
             chunks.spend(connection, table)
@@ -155,6 +164,42 @@ class LakeCatalog:
                 self._storage.delete_empty_directories(directory)
             with self._engine.begin() as connection:
                 chunks.swept(connection, uris)
+    def tagged(self, snapshot: Snapshot) -> frozenset[int]:
+        """Give the ids of the versions that a branch or tag of the table names, as the published one says."""
+        return self._iceberg.named(snapshot)
+
+    def unused(self, snapshot: Snapshot, expired: Sequence[Snapshot], older_than: datetime) -> Mapping[str, int]:
+        """List files of a table that no version needs but those that expire; of the published one, all that it lists counts."""
+        going = {one.metadata_location for one in expired}
+        kept = [one for one in self.history(snapshot.table) if not one.expired and one.metadata_location not in going]
+        ids = _only(expired, kept) - self.tagged(snapshot)
+        needed = self._iceberg.needed(kept, snapshot, ids)
+        home = self._storage.home(snapshot.metadata_location)
+        found = {**self._storage.older(f"{home}/data", older_than), **self._storage.older(f"{home}/metadata", older_than)}
+        return {uri: size for uri, size in found.items() if self._storage.path(uri) not in needed}
+
+    def forget(self, snapshot: Snapshot, expired: Sequence[Snapshot], run_id: str) -> Staged | None:
+        """Make a version of the published one that lists no expired ones; None where it does not, and nothing is to be done."""
+        going = {one.metadata_location for one in expired}
+        kept = [one for one in self.history(snapshot.table) if not one.expired and one.metadata_location not in going]
+        made = self._iceberg.forget(snapshot, _only(expired, kept), run_id)
+        if made is None:
+            return None
+        version = replace(snapshot, run_id=run_id, metadata_location=made[0].new)
+        return Staged(snapshot.table, self.relation(snapshot), version, made[0])
+
+    def expire(self, expired: Sequence[Snapshot], run_id: str, transaction: StateTransaction) -> None:
+        """Record inside `transaction` that versions are kept no longer: whoever asks for one is told so."""
+        locations = [one.metadata_location for one in expired]
+        versions.expire(transaction.connection, locations, run_id)
+        relations.forget(transaction.connection, locations)
+
+    def remove(self, uris: Sequence[str]) -> int:
+        """Delete files that no version needs, and the directories that they leave empty; gives how many files."""
+        count = self._storage.delete(uris)
+        for directory in {posixpath.dirname(uri) for uri in uris}:
+            self._storage.delete_empty_directories(directory)
+        return count
 
     def probe(self) -> str:
         """Write and delete a small file where tables are, and say so.
@@ -163,3 +208,8 @@ class LakeCatalog:
             StorageFailed: If the storage refuses.
         """
         return self._storage.probe()
+
+
+def _only(expired: Sequence[Snapshot], kept: Sequence[Snapshot]) -> frozenset[int]:
+    """Give the snapshots that only expired versions stand at; two versions may stand at one."""
+    return frozenset(one.snapshot_id for one in expired) - {one.snapshot_id for one in kept}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import compute_statistics_plan, data_file_statistics_from_parquet_metadata, parquet_path_to_id_mapping
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestFile
 from pyiceberg.table import CommitTableResponse, StaticTable, Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import RemoveSnapshotsUpdate, TableRequirement, TableUpdate
@@ -33,6 +34,7 @@ from limnos.tables.versions import CATALOG, Pointer, conflict
 
 RUN_PROPERTY = "limnos.run-id"
 _FOOTER_THREADS = 4
+_CONTENTS_KEPT = 4
 _SNAPSHOTS_LISTED = 100
 
 
@@ -73,6 +75,21 @@ class _StagingCatalog(SqlCatalog):
         return CommitTableResponse.model_validate({"metadata": made.metadata, "metadata-location": location})
 
 
+class _Transaction(Transaction):
+    """Build the metadata once for each list of updates; PyIceberg copies all of it each time it looks at any of it."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self._built: tuple[tuple[TableUpdate, ...], TableMetadata] = (), table.metadata
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The metadata with all updates of this transaction."""
+        if self._built[0] is not self._updates:
+            self._built = self._updates, super().table_metadata
+        return self._built[1]
+
+
 class Iceberg:
     """Write and read the Iceberg metadata of a lake's tables."""
 
@@ -80,12 +97,14 @@ class Iceberg:
         self._storage = storage
         self._catalog = _StagingCatalog(engine, storage.properties)
         self._open: dict[tuple[TableName, str], Transaction] = {}
+        self._read: dict[str, Contents] = {}
 
     def describe(self, table: TableName, location: str) -> Snapshot:
         """Describe a version that another writer published."""
         loaded = self._load(location)
         current = loaded.metadata.current_snapshot()
-        contents, deletes = self._contents(loaded)
+        contents = self._contents(loaded.metadata, loaded.io)
+        deletes = Deletes.after(self._storage, contents.data, contents.deletes)
         rows = sum(file.record_count for file in contents.data) - sum(deletes.gone.values())
         at = datetime.fromtimestamp(current.timestamp_ms / 1000, UTC) if current else datetime.fromtimestamp(0, UTC)
         return Snapshot(table, current.snapshot_id if current else 0, rows, at, run_id="", metadata_location=location)
@@ -93,7 +112,8 @@ class Iceberg:
     def relation(self, snapshot: Snapshot) -> Relation:
         """Say how to read a published version."""
         table = self._load(snapshot.metadata_location)
-        contents, deletes = self._contents(table)
+        contents = self._contents(table.metadata, table.io)
+        deletes = Deletes.after(self._storage, contents.data, contents.deletes)
         if contents.unreadable:
             file = contents.unreadable[0]
             raise Unsupported(
@@ -112,24 +132,69 @@ class Iceberg:
             gone=deletes.gone,
         )
 
-    def live_files(self, snapshot: Snapshot) -> tuple[LiveFile, ...]:
-        """Describe the data files of a published version."""
-        contents, deletes = self._contents(self._load(snapshot.metadata_location))
+    def live_files(self, snapshot: Snapshot, gone: Mapping[str, int]) -> tuple[LiveFile, ...]:
+        """Describe the data files of a published version, of which `gone` counts the rows that are no more."""
+        table = self._load(snapshot.metadata_location)
         return tuple(
             LiveFile(
                 path=file.file_path,
                 rows=file.record_count,
                 size_bytes=file.file_size_in_bytes,
-                gone=deletes.gone.get(file.file_path, 0),
+                gone=gone.get(file.file_path, 0),
                 partition=f"{file.spec_id} {file.partition}" if len(file.partition) else "",
             )
-            for file in contents.data
+            for file in self._contents(table.metadata, table.io).data
         )
 
-    def _contents(self, table: Table) -> tuple[Contents, Deletes]:
-        with self._storage.told("read", table.location()):
-            contents = Contents.of(table.metadata, table.io)
-            return contents, Deletes.after(self._storage, contents.data, contents.deletes)
+    def _contents(self, metadata: TableMetadata, io: FileIO) -> Contents:
+        """Read what a version consists of; remembered for the next one who asks, as the merge into a version does twice."""
+        current = metadata.current_snapshot()
+        at = current.manifest_list if current else ""
+        if at not in self._read:
+            with self._storage.told("read", metadata.location):
+                found = Contents.of(metadata, io)
+            if len(self._read) >= _CONTENTS_KEPT:
+                self._read.pop(next(iter(self._read)))
+            self._read[at] = found
+        return self._read[at]
+
+    def forget(self, snapshot: Snapshot, ids: frozenset[int], run_id: str) -> tuple[Pointer, TableMetadata] | None:
+        """Write the metadata of a published version anew without some former snapshots; None where it lists none of them."""
+        with self._storage.told("write", snapshot.metadata_location):
+            table = self._catalog.load_table((snapshot.table.namespace, snapshot.table.name))
+            if table.metadata_location != snapshot.metadata_location:
+                raise conflict(snapshot.table, table.metadata_location)
+            transaction = _Transaction(table)
+            if not _drop(transaction, ids):
+                return None
+            self._catalog.run = uuid.uuid5(uuid.NAMESPACE_URL, run_id)
+            transaction.commit_transaction()
+        return _taken(self._catalog)
+
+    def named(self, snapshot: Snapshot) -> frozenset[int]:
+        """Give the snapshots that a branch or tag names."""
+        return frozenset(reference.snapshot_id for reference in self._load(snapshot.metadata_location).metadata.refs.values())
+
+    def needed(self, versions: Iterable[Snapshot], current: Snapshot, without: frozenset[int]) -> frozenset[str]:
+        """Name every file that versions consist of, and those of every snapshot that the current one lists but for some."""
+        found: set[str] = set()
+        manifests: dict[str, ManifestFile] = {}
+        for version in versions:
+            table = self._load(version.metadata_location)
+            found.add(version.metadata_location)
+            last = table.metadata.current_snapshot()
+            listed = [last] if last else []
+            if version.metadata_location == current.metadata_location:
+                listed += [one for one in table.metadata.snapshots if one.snapshot_id not in without]
+                found |= {file.statistics_path for file in (*table.metadata.statistics, *table.metadata.partition_statistics)}
+            with self._storage.told("read", version.metadata_location):
+                found |= {one.manifest_list for one in listed}
+                manifests |= {manifest.manifest_path: manifest for one in listed for manifest in one.manifests(table.io)}
+        io = self._load(current.metadata_location).io
+        with self._storage.told("read", current.metadata_location), ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+            for entries in pool.map(lambda manifest: manifest.fetch_manifest_entry(io), manifests.values()):
+                found |= {entry.data_file.file_path for entry in entries}
+        return frozenset(map(self._storage.path, found | manifests.keys()))
 
     def parts(self, snapshot: Snapshot) -> Iterator[str]:
         """Name every file that a published version consists of."""
@@ -171,7 +236,7 @@ class Iceberg:
                 partition_spec=partitions.specification(contract, schema),
                 properties={"format-version": "2", "write.metadata.compression-codec": "none"},
             )
-        transaction = table.transaction()
+        transaction = _Transaction(table)
         before = transaction.table_metadata
         if partitions.agree(before.spec(), before.schema(), contract):
             evolve(transaction, self._catalog, contract, replace=replace)
@@ -195,7 +260,7 @@ class Iceberg:
         transaction = self._open.pop((contract.table, run_id), None) or self._transaction(contract, replace=replace)
         self._catalog.run = uuid.uuid5(uuid.NAMESPACE_URL, run_id)
         metadata = transaction.table_metadata
-        before = Contents.of(metadata, transaction._table.io)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] where it began
+        before = self._contents(metadata, transaction._table.io)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] where it began
         kept = [] if replace else [file for file in before.data if file.file_path not in gone.files]
         if not replace and len(before.data) - len(kept) != len(gone.files):
             raise conflict(contract.table, "files that it read are no more")
@@ -270,13 +335,20 @@ def _forget(transaction: Transaction) -> None:
     metadata = transaction.table_metadata
     if len(metadata.snapshots) <= 2 * _SNAPSHOTS_LISTED:
         return
-    named = {reference.snapshot_id for reference in metadata.refs.values()}
     oldest = sorted(metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)[:-_SNAPSHOTS_LISTED]
-    gone = [snapshot.snapshot_id for snapshot in oldest if snapshot.snapshot_id not in named]
+    _drop(transaction, frozenset(snapshot.snapshot_id for snapshot in oldest))
+
+
+def _drop(transaction: Transaction, ids: frozenset[int]) -> bool:
+    """Leave snapshots out that no branch or tag names; gives whether there were any."""
+    metadata = transaction.table_metadata
+    named = {reference.snapshot_id for reference in metadata.refs.values()}
+    gone = [snapshot.snapshot_id for snapshot in metadata.snapshots if snapshot.snapshot_id in ids - named]
     if gone:
         update = RemoveSnapshotsUpdate.model_validate({"snapshot-ids": gone})
         # There is no public way to do it inside a transaction.
         transaction._apply((update,))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return bool(gone)
 
 
 def _taken(catalog: _StagingCatalog) -> tuple[Pointer, TableMetadata]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -29,6 +30,12 @@ def record(connection: Connection, location: str, relation: Relation) -> None:
     schema = base64.b64encode(relation.schema.serialize().to_pybytes()).decode()
     files = json.dumps({"files": relation.files, "deletes": relation.deletes, "gone": dict(relation.gone)})
     connection.execute(relations.insert().values(metadata_location=location, schema=schema, files=files))
+
+
+def forget(connection: Connection, locations: Sequence[str]) -> None:
+    """Forget how versions were read that are kept no longer."""
+    for location in locations:
+        connection.execute(relations.delete().where(relations.c.metadata_location == location))
 
 
 def find(engine: Engine, snapshot: Snapshot) -> Relation | None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 
 from pyarrow import NativeFile, fs
 
@@ -72,10 +73,17 @@ class Storage:
 
     def files_below(self, directory: str) -> Sequence[str]:
         """List every file below a directory, however deep; a directory that is not there has none."""
+        return [self._uri(info.path) for info in self._below(directory)]
+
+    def older(self, directory: str, than: datetime) -> Mapping[str, int]:
+        """List the files below a directory that were written last before an instant, each with its size in bytes."""
+        return {self._uri(info.path): int(info.size or 0) for info in self._below(directory) if info.mtime is None or info.mtime < than}
+
+    def _below(self, directory: str) -> Sequence[fs.FileInfo]:
         selector = fs.FileSelector(self.path(directory), recursive=True, allow_not_found=True)
         with self.told("list", directory):
             found = self._files.get_file_info(selector)
-        return [self._uri(info.path) for info in found if info.type is fs.FileType.File]
+        return [info for info in found if info.type is fs.FileType.File]
 
     def open(self, uri: str) -> NativeFile:
         """Open a file for random reads; close it after use."""
@@ -90,6 +98,11 @@ class Storage:
                 self._files.create_dir(posixpath.dirname(self.path(uri)), recursive=True)
             with self._files.open_output_stream(self.path(uri)) as stream:
                 yield stream
+
+    @staticmethod
+    def home(metadata_location: str) -> str:
+        """Give the directory of the table whose metadata file lies there."""
+        return posixpath.dirname(posixpath.dirname(metadata_location))
 
     def delete(self, uris: Sequence[str]) -> int:
         """Delete files, one that is gone already as well; gives how many."""

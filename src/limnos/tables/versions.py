@@ -48,6 +48,14 @@ versions = sa.Table(
     sa.Column("run_id", sa.String(80), nullable=False, index=True),
     sa.Column("published_at", sa.String(40), nullable=False),
 )
+expired = sa.Table(
+    "limnos_expired",
+    metadata,
+    sa.Column("metadata_location", sa.String(1000), primary_key=True),
+    sa.Column("run_id", sa.String(80), nullable=False),
+)
+"""The versions that are kept no longer, and by which upkeep they went; what they were stays on record in `versions`."""
+_HAS_EXPIRED = sa.exists().where(expired.c.metadata_location == versions.c.metadata_location).label("expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ def _snapshot(row: sa.RowMapping) -> Snapshot:
         run_id=str(row["run_id"]),
         digest=str(row["digest"]),
         metadata_location=str(row["metadata_location"]),
+        expired=bool(row.get("expired")),
     )
 
 
@@ -154,6 +163,7 @@ def as_of(engine: Engine, at: datetime) -> Sequence[Snapshot]:
     ranked = (
         sa.select(
             versions,
+            _HAS_EXPIRED,
             sa.func.row_number()
             .over(partition_by=[versions.c.namespace, versions.c.name], order_by=versions.c.published_at.desc())
             .label("age"),
@@ -168,7 +178,9 @@ def as_of(engine: Engine, at: datetime) -> Sequence[Snapshot]:
 def history(engine: Engine, table: TableName) -> Sequence[Snapshot]:
     """List a table's versions, oldest first."""
     query = (
-        sa.select(versions).where(versions.c.namespace == table.namespace, versions.c.name == table.name).order_by(versions.c.published_at)
+        sa.select(versions, _HAS_EXPIRED)
+        .where(versions.c.namespace == table.namespace, versions.c.name == table.name)
+        .order_by(versions.c.published_at)
     )
     with _reading(engine) as connection:
         return [_snapshot(row) for row in connection.execute(query).mappings()]
@@ -207,6 +219,14 @@ def record(connection: Connection, snapshot: Snapshot) -> None:
             published_at=stamp(snapshot.at),
         )
     )
+
+
+def expire(connection: Connection, locations: Sequence[str], run_id: str) -> None:
+    """Record that versions are kept no longer; one that has expired already stays so."""
+    known = set(connection.execute(sa.select(expired.c.metadata_location)).scalars())
+    rows = [{"metadata_location": location, "run_id": run_id} for location in locations if location not in known]
+    if rows:
+        connection.execute(expired.insert(), rows)
 
 
 def stamp(at: datetime) -> str:

@@ -331,3 +331,31 @@ def test_rows_without_a_key_are_nobodys_successors(lake: Lake, script: Script) -
     result = run(lake)
     assert (result.read, result.quarantined) == (2, 2)
     assert {entry.row["name"] for entry in lake.quarantine.entries("s.rows") if entry.row} == {"x", "y"}
+def test_a_row_does_not_clash_with_its_own_version_of_before(tmp_path: Path, script: Script) -> None:
+    lake = lake_of(tmp_path, script, promises="checks: [unique: name]")
+    run(lake)
+    script.update(A, (1, "a", "9.00", 1))
+    result = run(lake)
+    assert (result.written, result.quarantined, result.notes) == (1, 0, ())
+    assert len(published(lake)) == 3
+
+
+def test_what_is_remembered_of_the_quarantine_goes_down_with_what_is_superseded(lake: Lake, script: Script) -> None:
+    script.update(A, bad := (1, "a", "-1.00", 1))
+    run(lake)
+    script.update(bad, A)
+    run(lake)
+    assert [mark.quarantined for mark in lake._parts.ledger.marks().values()] == [0]
+
+
+def test_without_a_key_as_many_copies_leave_as_were_deleted(tmp_path: Path) -> None:
+    script, bad = Script(keyed=False), (9, "z", "-1.00", 9)
+    script.insert(A, A, A, B, bad, bad, bad)
+    lake = lake_of(tmp_path, script, promises="checks: [range: {column: amount, min: 0}]")
+    run(lake)
+    script.delete(A)
+    script.delete(A)
+    script.delete(bad)
+    run(lake)
+    assert published(lake, ALL) == [A, B]
+    assert len(lake.quarantine.entries("s.rows")) == 2

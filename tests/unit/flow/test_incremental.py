@@ -150,3 +150,16 @@ def test_a_late_row_is_found_beside_the_history_of_others(tmp_path: Path, script
     script.insert((4, "late", "4.00", 5))
     run(lake)
     assert (4, "late", "4.00", 5) in published(lake, ALL)
+
+
+def test_a_row_that_waits_below_the_window_goes_on_waiting(tmp_path: Path) -> None:
+    script = Script(keyed=False)
+    script.insert((1, "a", "-1.00", 1), (2, "b", "2.00", 5), (3, "c", "-3.00", 5))
+    lake = lake_of(tmp_path, script, table="mode: incremental, cursor: at", promises="checks: [range: {column: amount, min: 0}]")
+    assert lake.run().tables[0].quarantined == 2
+    script.insert((4, "d", "4.00", 6))
+    result = lake.run().tables[0]
+    assert (result.error, result.notes) == (None, ())
+    waiting = [entry.row["id"] for entry in lake.quarantine.entries("s.rows") if entry.row]
+    assert sorted(waiting, key=str) == ["1", "3"]
+    assert published(lake, "id") == [(2,), (4,)]

@@ -13,6 +13,7 @@ from limnos.model.contract import Drift, DriftPolicy, Partition, Severity
 from limnos.model.names import TableName
 from limnos.model.place import Place
 from limnos.model.project import Deletes, LogLimit, Mode, Project, Protect, VerifyConfig
+from limnos.model.retention import Retention
 from limnos.project import load_project
 from limnos.project.words import LATER_SECTIONS, LATER_SOURCE_TABLE_WORDS, LATER_TABLE_WORDS
 
@@ -433,3 +434,21 @@ def test_a_secret_is_read_from_a_file_that_only_its_owner_may_read(load: Load, t
 def test_a_secret_cannot_be_named_like_a_path(load: Load, name: str) -> None:
     with pytest.raises(ProjectInvalid, match="not a plain name"):
         load(f"version: 1\nstate: 'secret://{name}'")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("", Retention()),
+        ("upkeep: {keep: 7d, grace: 2h}", Retention(0, 7 * 86_400.0, 7_200.0)),
+        ("upkeep: {keep: 10}", Retention(10)),
+    ],
+)
+def test_upkeep_says_how_long_versions_are_kept(load: Load, said: str, kept: Retention) -> None:
+    assert load(HEAD + said).retention == kept
+
+
+@pytest.mark.parametrize("said", ["keep: 0", "keep: 2 moons", "grace: 5", "kept: 1d"])
+def test_what_upkeep_cannot_keep_is_refused(load: Load, said: str) -> None:
+    with pytest.raises(ProjectInvalid):
+        load(HEAD + f"upkeep: {{{said}}}")

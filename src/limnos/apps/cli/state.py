@@ -86,7 +86,7 @@ def history(terminal: Terminal, table: str) -> None:
         (
             moment(entry.snapshot.at),
             entry.snapshot.table,
-            entry.action,
+            f"{entry.action}, expired" if entry.snapshot.expired else entry.action,
             count(entry.snapshot.rows),
             count(entry.read),
             count(entry.quarantined),
