@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 from limnos.errors import LimnosError
 from limnos.flow.sourcing import Candidate
 from limnos.model.changes import COMMITTED_AT, Changes
+from limnos.model.names import literal, quoted
 from limnos.model.position import Position
+from limnos.model.types import sql_type
 from limnos.ports import ChangeReading
 
 _Writers: TypeAlias = dict[str, tuple[pa.Schema, pq.ParquetWriter]]
@@ -34,6 +36,13 @@ class Feed:
     files: list[Path] = field(default_factory=list[Path])
     schemas: list[pa.Schema] = field(default_factory=list[pa.Schema])
     """The shape of all rows in each of the files."""
+
+
+def scan(files: Sequence[Path], schema: pa.Schema) -> str:
+    """Write the SELECT of the changes in some files of a feed, which all have this shape."""
+    columns = ", ".join(f"CAST({quoted(field.name)} AS {sql_type(field.type)}) AS {quoted(field.name)}" for field in schema)
+    paths = ", ".join(literal(str(file)) for file in files)
+    return f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = false)"
 
 
 class Feeds:

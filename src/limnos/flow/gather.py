@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from limnos.flow.feed import scan
 from limnos.flow.set_aside import FAILED
 from limnos.model.bookkeeping import DELETED_AT, VALID_FROM, VALID_TO, Bookkeeping
 from limnos.model.casts import RECORD, Casts, names
@@ -70,9 +71,7 @@ class Gathering:
 
     def read(self, files: Sequence[Path]) -> None:
         """Take changes from Parquet files: the columns of `ENVELOPE` and the raw ones."""
-        columns = ", ".join(f"CAST({quoted(field.name)} AS {sql_type(field.type)}) AS {quoted(field.name)}" for field in self._schema)
-        paths = ", ".join(literal(str(file)) for file in files)
-        self._scan = f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = false)"
+        self._scan = scan(files, self._schema)
         self.session.run(f"CREATE TEMP VIEW {CHANGES} AS {self._scan}")
 
     def prepare(self) -> None:
@@ -334,16 +333,15 @@ class Gathering:
     def _type(self) -> int:
         """Type the new rows; drop those that came as they are."""
         casts = self._casts
+        kind = "TABLE" if casts.fails or self.compare else "VIEW"
         self.session.run(
-            f"CREATE TEMP TABLE {TYPED} AS SELECT {RECORD}, {SEQUENCE}, {casts.select}, {casts.fails or 'FALSE'} AS _misfit "
+            f"CREATE TEMP {kind} {TYPED} AS SELECT {RECORD}, {SEQUENCE}, {casts.select}, {casts.fails or 'FALSE'} AS _misfit "
             f"FROM {NEW} AS raw"
         )
         if self.compare and not self.bookkeeping.history:
             self._drop_unchanged(self.contract.names)
-        self.session.run(
-            f"CREATE OR REPLACE TEMP TABLE {FAILED} AS SELECT * EXCLUDE ({SEQUENCE}) FROM {NEW} "
-            f"WHERE {RECORD} IN (SELECT {RECORD} FROM {TYPED} WHERE _misfit)"
-        )
+        failed = f"WHERE {RECORD} IN (SELECT {RECORD} FROM {TYPED} WHERE _misfit)" if casts.fails else "LIMIT 0"
+        self.session.run(f"CREATE OR REPLACE TEMP TABLE {FAILED} AS SELECT * EXCLUDE ({SEQUENCE}) FROM {NEW} {failed}")
         return self._count(FAILED)
 
     def _drop_unchanged(self, columns: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from limnos.errors import LimnosError
-from limnos.flow.feed import Feed, Feeds
+from limnos.flow.feed import Feed, Feeds, scan
 from limnos.flow.parts import Parts
 from limnos.flow.sourcing import Candidate, Opened, candidates
 from limnos.ledger.events import Mark
@@ -106,11 +106,11 @@ def pending(session: Session, feed: Feed, contract: Contract, digits: frozenset[
         return "its changes do not tell the key of the rows that they happened to"
     columns = ", ".join(f"{quoted(name)} VARCHAR" for name in (*contract.names, OPERATION))
     session.run(f"CREATE TEMP TABLE {_PENDING} ({columns})")
-    for reader in feed.readers():
-        raw = pa.schema([one for one in reader.schema if one.name not in ENVELOPE.names])
+    for file, schema in zip(feed.files, feed.schemas, strict=True):
+        raw = pa.schema([one for one in schema if one.name not in ENVELOPE.names])
         if not set(contract.names) <= set(raw.names):
             return "its columns changed"
         texts = written(Casts.of(raw, contract), raw, digits)
-        session.run(f"INSERT INTO {_PENDING} SELECT {texts}, {OPERATION} FROM rows", rows=reader)
+        session.run(f"INSERT INTO {_PENDING} SELECT {texts}, {OPERATION} FROM ({scan([file], schema)})")
     truncations = session.run(f"SELECT count(*) FROM {_PENDING} WHERE {OPERATION} = {literal(Operation.TRUNCATE)}").column(0)[0].as_py()
     return Pending(EngineSide(written_rows(_PENDING, contract.schema)), everything=bool(truncations))

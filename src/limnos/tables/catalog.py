@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Connection, Engine
 
-from limnos.model.chunk import Chunk, LandedChunk
 from limnos.errors import StorageFailed, VersionExpired
+from limnos.model.chunk import Chunk, LandedChunk
 from limnos.model.contract import Contract
 from limnos.model.data import Gone, Layout, LiveFile, Relation, Snapshot, Staged, WrittenFile
 from limnos.model.names import TableName
@@ -164,6 +164,7 @@ class LakeCatalog:
                 self._storage.delete_empty_directories(directory)
             with self._engine.begin() as connection:
                 chunks.swept(connection, uris)
+
     def tagged(self, snapshot: Snapshot) -> frozenset[int]:
         """Give the ids of the versions that a branch or tag of the table names, as the published one says."""
         return self._iceberg.named(snapshot)

@@ -331,6 +331,8 @@ def test_rows_without_a_key_are_nobodys_successors(lake: Lake, script: Script) -
     result = run(lake)
     assert (result.read, result.quarantined) == (2, 2)
     assert {entry.row["name"] for entry in lake.quarantine.entries("s.rows") if entry.row} == {"x", "y"}
+
+
 def test_a_row_does_not_clash_with_its_own_version_of_before(tmp_path: Path, script: Script) -> None:
     lake = lake_of(tmp_path, script, promises="checks: [unique: name]")
     run(lake)

@@ -25,7 +25,7 @@ Values = tuple[str | None, ...]
 
 
 def _table(identities: str = "d", primary: tuple[str, ...] = ("id",)) -> Streamed:
-    return Streamed(OID, "t", True, False, identities, primary, (), COLUMNS, frozenset(), "", "", 1, False)
+    return Streamed(OID, "t", True, False, identities, primary, (), COLUMNS, frozenset(), False, "", "", 1, False)
 
 
 def _begin(xid: int, lsn: int, at_us: int) -> bytes:
