@@ -123,19 +123,30 @@ class PostgresReading:
             f"SELECT {start}::int8, count(*), sum({versions})::text FROM {self._sql(table.name)} WHERE {where}"
             for start, where in division.ranges().items()
         ]
-        chunks = {start: Chunk(division.name(start), rows, total) for start, rows, total in self._all(asked) if rows}
+        chunks = {start: Chunk(division.name(start), rows, total) for start, rows, total in self._scanned(asked) if rows}
         self._divisions[table.name] = division, chunks
         return chunks.values()
 
-    def _all(self, selects: Sequence[str]) -> Iterable[tuple[Any, ...]]:
-        """Give the rows of many SELECTs. The server runs each on one core: several connections share them, as its own workers would."""
+    def _scanned(self, selects: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+        """Give the one row of each SELECT, paced by the rows that it counts as its second value.
+
+        The server runs each on one core: several connections share them, as its own workers would.
+        """
         lanes = min(self._config.protect.connections, len(selects))
-        if lanes == 1:
-            return self._ask(" UNION ALL ".join(selects))
+
+        def paced(connection: psycopg.Connection[Any], lane: int) -> Iterator[tuple[Any, ...]]:
+            with self._pace.lane():
+                for select in selects[lane::lanes]:
+                    (row,) = catalog.ask(connection, select)
+                    self._pace.scanned(row[1])
+                    yield row
 
         def share(lane: int) -> list[tuple[Any, ...]]:
             with self._another() as connection:
-                return catalog.ask(connection, " UNION ALL ".join(selects[lane::lanes]))
+                return list(paced(connection, lane))
+
+        if lanes == 1:
+            return list(paced(self._connection, 0))
 
         with ThreadPoolExecutor(lanes) as pool:
             return sorted(row for rows in pool.map(share, range(lanes)) for row in rows)
