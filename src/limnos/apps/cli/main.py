@@ -23,7 +23,7 @@ VERBS = {
     "run": ("run", "Load, judge and publish tables."),
     "check": ("run", "Judge the published tables by today's rules."),
     "verify": ("verify", "Compare the published tables with their sources."),
-    "upkeep": ("upkeep", "Compact the files of tables and let old versions go; no row changes."),
+    "upkeep": ("upkeep", "Compact files and let old versions go; no row changes."),
     "quarantine": ("quarantine", "List, show, release or reject the rows that were held back."),
     "query": ("query", "Ask the published tables a question in SQL."),
     "status": ("state", "Show how each table stands."),

@@ -100,8 +100,7 @@ class Generated:
     def _ask(self, batch: pa.RecordBatch) -> list[Column]:
         values = [batch.column(name).to_pylist() for name in self.inputs]
         try:
-            with self.connection.transaction():
-                rows = catalog.ask(self.connection, self.sql, list(range(batch.num_rows)), *values)
+            rows = catalog.ask(self.connection, self.sql, list(range(batch.num_rows)), *values)
         except psycopg.Error as error:
             raise Untold(f"its generated columns cannot be computed from the log ({self.address.clean(str(error))})") from None
         columns = zip(*rows, strict=True) if rows else ([] for _ in self.reads)
