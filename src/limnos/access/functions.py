@@ -6,6 +6,8 @@ shows statistics or plans of the rows below a mask. A function that the engine g
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
 
 _OPERATORS = "!__postfix !~~ !~~* % & && * ** + - ->> / // <-> << <=> <@ >> @ @> ^ ^@ | || ~ ~~ ~~* ~~~"
@@ -63,3 +65,25 @@ _NAMED = """
 """
 
 SCALAR_FUNCTIONS = frozenset(_OPERATORS.split()) | frozenset(_NAMED.split())
+
+READING_FUNCTIONS: Mapping[str, tuple[str, str]] = {"score": ("system", "scores")}
+"""Functions of our own that read a relation; a query that calls one reads it."""
+
+READING_MACROS: Mapping[str, str] = {
+    "system.scores": """
+        MACRO score() AS (
+            SELECT arg_max(score, judged_at) FROM {relation} WHERE scope = 'lake' AND judge = 'run' AND dimension IS NULL AND subject = ''),
+        (of_table) AS (
+            SELECT CASE WHEN count(*) = 0 THEN error('No table is called ' || of_table || ', or it was never judged')
+                   ELSE arg_max_null(score, judged_at) END
+            FROM {relation} WHERE scope = 'table' AND judge = 'run' AND dimension IS NULL AND table_name = of_table),
+        (of_table, of_dimension) AS (
+            SELECT CASE WHEN of_dimension NOT IN ('accuracy', 'completeness', 'consistency', 'timeliness', 'uniqueness', 'validity')
+                        THEN error('No dimension is called ' || of_dimension)
+                   WHEN count(*) = 0 THEN error('No table is called ' || of_table || ', or it was never judged')
+                   ELSE max(score) FILTER (WHERE judged_at = newest AND dimension = of_dimension) END
+            FROM (SELECT judged_at, score, max(judged_at) OVER () AS newest, dimension FROM {relation}
+                  WHERE scope = 'table' AND judge = 'run' AND table_name = of_table))
+    """
+}
+"""How they are computed from a relation, as the engine spells it after CREATE."""

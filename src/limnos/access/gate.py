@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from limnos.access.functions import SCALAR_FUNCTIONS, TABLE_FUNCTIONS
+from limnos.access.functions import READING_FUNCTIONS, SCALAR_FUNCTIONS, TABLE_FUNCTIONS
 from limnos.errors import QueryInvalid
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
@@ -181,7 +181,9 @@ class _Walk:
 
     def _function(self, node: Node, allowed: frozenset[str]) -> None:
         name = str(node.get("function_name", ""))
-        if name.casefold() not in allowed:
+        if name.casefold() in READING_FUNCTIONS and allowed is SCALAR_FUNCTIONS:
+            self.found.append(TableReference(*READING_FUNCTIONS[name.casefold()], offset=-1))
+        elif name.casefold() not in allowed:
             near = difflib.get_close_matches(name.casefold(), allowed, n=1)
             expected = f"{near[0]} (did you mean this?)" if near else "a function that only computes on its arguments"
             raise self._refused(node, f"The function {name} cannot be used in a query", seen=name, expected=expected)

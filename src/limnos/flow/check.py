@@ -1,4 +1,4 @@
-"""Check: judge published versions by the rules of today; nothing is changed."""
+"""Check: judge published versions by the rules of today; only the ledger is told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from limnos.flow.parts import Parts
 from limnos.flow.resolve import again, references
 from limnos.flow.select import matching
 from limnos.flow.sourcing import bookkeeping_of, config_of, current_rows
-from limnos.ledger.events import Mark
+from limnos.ledger.events import CHECKED, Mark
 from limnos.model.data import Snapshot
 from limnos.model.decision import Action
 from limnos.model.names import TableName
@@ -33,7 +33,9 @@ def check(parts: Parts, patterns: Sequence[str]) -> tuple[TableResult, ...]:
     pinned = parts.catalog.pin()
     marks = parts.ledger.marks()
     chosen = matching((table for table in pinned if table != QUARANTINE.table), patterns)
-    return tuple(_check(parts, pinned, table, marks.get(table)) for table in chosen)
+    done = tuple(_check(parts, pinned, table, marks.get(table)) for table in chosen)
+    parts.ledger.append(CHECKED, parts.project.name, {"tables": [one.as_json() for one in done]})
+    return done
 
 
 def _check(parts: Parts, pinned: Mapping[TableName, Snapshot], table: TableName, mark: Mark | None) -> TableResult:

@@ -92,7 +92,8 @@ def open_rows(parts: Parts, table: TableName, contract: Contract) -> pa.Table:
 def entries_table(parts: Parts) -> pa.Table:
     """Give every entry with its status, as `system.quarantine` shows it."""
     with entries_with_status(parts) as (session, entries):
-        return session.run(f'SELECT {_SHOWN}, status FROM {entries} ORDER BY "at", table_name, id')
+        shown = _SHOWN.replace('"at"', '"at" AS quarantined_at')
+        return session.run(f"SELECT {shown}, status FROM {entries} ORDER BY quarantined_at, table_name, id")
 
 
 def counts(parts: Parts, table: TableName | None = None, *, status: EntryStatus | None = EntryStatus.OPEN) -> tuple[QuarantineCount, ...]:

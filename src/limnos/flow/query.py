@@ -14,6 +14,7 @@ import pyarrow as pa
 from limnos.errors import ExtraMissing, UnknownName
 from limnos.flow.parts import Parts
 from limnos.flow.quarantine import entries_table
+from limnos.flow.scores import scores_table
 from limnos.ledger import readings
 from limnos.model.data import Relation, Snapshot
 from limnos.model.decision import Action
@@ -28,6 +29,7 @@ SYSTEM: Mapping[str, Callable[[Parts], pa.Table]] = {
     "system.events": lambda parts: readings.events_table(parts.ledger.events()),
     "system.quarantine": entries_table,
     "system.runs": lambda parts: readings.runs(parts.ledger.events()),
+    "system.scores": scores_table,
     "system.verdicts": lambda parts: readings.verdicts(parts.ledger.events()),
 }
 """The ledger and the quarantine as tables; each is read as of now."""

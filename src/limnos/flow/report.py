@@ -10,6 +10,7 @@ from typing import Any
 from limnos.errors import LedgerBroken, UnknownName
 from limnos.flow.parts import Parts
 from limnos.flow.quarantine import rows_by_table
+from limnos.flow.scores import evidence_of
 from limnos.ledger.events import COMPARED, FINISHED, RELEASED, UPKEPT
 from limnos.ledger.readings import tables_of
 from limnos.model.contract import Severity
@@ -18,7 +19,8 @@ from limnos.model.event import Event
 from limnos.model.names import TableName
 from limnos.model.run import Finding
 from limnos.model.state import Compared, HistoryEntry, TableState, Trust
-from limnos.model.verdict import Dimension, Outcome, Proof, Verdict
+from limnos.model.verdict import Outcome, Verdict
+from limnos.quality.score import dimensions, score
 from limnos.tables.entries import QUARANTINE
 
 
@@ -36,14 +38,20 @@ def status(parts: Parts) -> tuple[TableState, ...]:
     sources = {table.target: source.name for source in parts.project.sources for table in source.tables}
     last, open_rows = _latest(parts.ledger.events(action=FINISHED)), rows_by_table(parts)
     compared = _latest(parts.ledger.events(action=COMPARED))
+    evidence = evidence_of(parts)
     known = sorted({*pinned, *sources, *last})
     return tuple(
         replace(
             _state(table, _source_of(parts, table, sources), pinned.get(table), last.get(table), open_rows),
             compared=_comparison(compared[table]) if table in compared else None,
+            **_scores(evidence[table].verdicts if table in evidence else ()),
         )
         for table in known
     )
+
+
+def _scores(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    return {"score": score(verdicts), "scores": dimensions(verdicts)} if verdicts else {}
 
 
 def _source_of(parts: Parts, table: TableName, sources: Mapping[TableName, str]) -> str:
@@ -162,22 +170,7 @@ def _verdicts(parts: Parts, table: TableName) -> tuple[Verdict, ...]:
     """Give the verdicts of the last run that judged the table; one that found it unchanged judged nothing anew."""
     said_of = [said for event in parts.ledger.events(action=FINISHED) for said in tables_of(event) if said["table"] == str(table)]
     last: Sequence[Mapping[str, Any]] = next((said["verdicts"] for said in reversed(said_of) if said["verdicts"]), [])
-    return tuple(
-        Verdict(
-            rule=said["rule"],
-            kind=said["kind"],
-            columns=tuple(said["columns"]),
-            version=said["version"],
-            severity=Severity(said["severity"]),
-            dimension=Dimension(said["dimension"]),
-            outcome=Outcome(said["outcome"]),
-            numerator=said["numerator"],
-            denominator=said["denominator"],
-            proof=Proof(said["proof"]),
-            detail=said["detail"],
-        )
-        for said in last
-    )
+    return tuple(Verdict.from_json(said) for said in last)
 
 
 def history(parts: Parts, table: TableName | None = None) -> tuple[HistoryEntry, ...]:

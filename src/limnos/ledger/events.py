@@ -26,6 +26,7 @@ RELEASED = "quarantine.released"
 REJECTED = "quarantine.rejected"
 UPKEPT = "upkeep.finished"
 COMPARED = "verify.finished"
+CHECKED = "check.finished"
 FAILED = "run.failed"
 ABANDONED = "run.abandoned"
 ENDINGS = (FINISHED, RELEASED, REJECTED, UPKEPT, FAILED, ABANDONED)

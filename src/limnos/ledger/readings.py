@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from limnos.ledger.events import COMPARED, FINISHED
+from limnos.ledger.events import CHECKED, COMPARED, FINISHED
 from limnos.model.event import Event
 
 _UTC: pa.DataType = pa.timestamp("us", tz="UTC")
@@ -51,13 +51,13 @@ VERDICTS = _schema(
         ("denominator", pa.int64()),
         ("proof", pa.string()),
         ("detail", pa.string()),
-        ("at", _UTC),
+        ("judged_at", _UTC),
     ]
 )
 COMPARISONS = _schema(
     [
         ("table_name", pa.string()),
-        ("at", _UTC),
+        ("compared_at", _UTC),
         ("run_id", pa.string()),
         ("actor", pa.string()),
         ("snapshot_id", pa.int64()),
@@ -78,7 +78,7 @@ COMPARISONS = _schema(
 EVENTS = _schema(
     [
         ("seq", pa.int64()),
-        ("at", _UTC),
+        ("recorded_at", _UTC),
         ("actor", pa.string()),
         ("action", pa.string()),
         ("subject", pa.string()),
@@ -117,10 +117,10 @@ def runs(events: Iterable[Event]) -> pa.Table:
 def verdicts(events: Iterable[Event]) -> pa.Table:
     """One row a rule, table and run: what it found."""
     rows = [
-        {"run_id": event.run_id, "table_name": table["table"], "snapshot_id": table["snapshot_id"], "at": event.at}
+        {"run_id": event.run_id, "table_name": table["table"], "snapshot_id": table["snapshot_id"], "judged_at": event.at}
         | {field.name: verdict[field.name] for field in VERDICTS if field.name in verdict}
         for event in events
-        if event.action == FINISHED
+        if event.action in {FINISHED, CHECKED}
         for table in tables_of(event)
         for verdict in table["verdicts"]
     ]
@@ -131,7 +131,7 @@ def comparisons(events: Iterable[Event]) -> pa.Table:
     """One row a table and comparison with its source: what was compared and what differed."""
     rows = [
         {field.name: table.get(field.name) for field in COMPARISONS}
-        | {"table_name": table["table"], "at": event.at, "run_id": event.run_id, "actor": event.actor}
+        | {"table_name": table["table"], "compared_at": event.at, "run_id": event.run_id, "actor": event.actor}
         | {"error": table["error"]["what"] if table["error"] else None}
         for event in events
         if event.action == COMPARED
@@ -145,7 +145,7 @@ def events_table(events: Iterable[Event]) -> pa.Table:
     rows = [
         {
             "seq": event.seq,
-            "at": event.at,
+            "recorded_at": event.at,
             "actor": event.actor,
             "action": event.action,
             "subject": event.subject,

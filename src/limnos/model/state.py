@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from limnos.model.data import Snapshot
 from limnos.model.names import TableName
 from limnos.model.run import Finding, Reason
-from limnos.model.verdict import Verdict
+from limnos.model.verdict import Dimension, Verdict
 
 
 class EntryStatus(StrEnum):
@@ -112,7 +112,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """State how a table stands: its published version, its last run, its score, its open quarantine, its last comparison."""
+    """State how a table stands: its published version, last run, open quarantine and last comparison.
+
+    `score` and `scores` (by dimension, the unknown left out) are of the published version; of the last run where there is none.
+    """
 
     table: TableName
     source: str
@@ -123,6 +126,13 @@ class TableState:
     quarantined: int
     detail: str = ""
     compared: Compared | None = None
+    scores: Mapping[Dimension, float] = field(default_factory=dict[Dimension, float])
+
+    @property
+    def lowest(self) -> Dimension | None:
+        """The measured dimension with the lowest score, where one is below 1."""
+        below = [dimension for dimension, value in self.scores.items() if value < 1]
+        return min(below, key=lambda dimension: self.scores[dimension], default=None)
 
     def as_json(self) -> Mapping[str, object]:
         """Give it as a JSON object."""
@@ -135,6 +145,7 @@ class TableState:
             "last_status": self.last_status,
             "last_run_at": self.last_run_at.isoformat() if self.last_run_at else None,
             "score": self.score,
+            "scores": {dimension.value: self.scores.get(dimension) for dimension in Dimension},
             "quarantined": self.quarantined,
             "detail": self.detail,
             "compared": self.compared.as_json() if self.compared else None,

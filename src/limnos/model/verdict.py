@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from limnos.model.contract import Severity
 
@@ -85,3 +86,20 @@ class Verdict:
             "proof": self.proof.value,
             "detail": self.detail,
         }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Verdict:
+        """Read what `as_json` gave."""
+        return cls(
+            rule=said["rule"],
+            kind=said["kind"],
+            columns=tuple(said["columns"]),
+            version=said["version"],
+            severity=Severity(said["severity"]),
+            dimension=Dimension(said["dimension"]),
+            outcome=Outcome(said["outcome"]),
+            numerator=said["numerator"],
+            denominator=said["denominator"],
+            proof=Proof(said["proof"]),
+            detail=said["detail"],
+        )

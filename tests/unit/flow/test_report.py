@@ -101,6 +101,6 @@ def test_the_last_comparison_with_the_source_is_evidence_for_the_version_that_it
     again(loaded).run("shop.customers")
     assert told() == (True, "2 rows, 1 columns, 2 rows differ; an earlier version")
     rows = loaded.query(
-        'SELECT table_name, lake_rows, missing + extra + changed AS differing FROM system.comparisons ORDER BY "at", table_name'
+        "SELECT table_name, lake_rows, missing + extra + changed AS differing FROM system.comparisons ORDER BY compared_at, table_name"
     ).rows()
     assert [row["differing"] for row in rows if row["table_name"] == "shop.customers"] == [0, 2]

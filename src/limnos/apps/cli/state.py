@@ -6,7 +6,7 @@ import click
 
 from limnos.apps.cli.terminal import Terminal, columns, count, moment, pass_terminal, ratio, shown, speaking
 from limnos.model.state import TableState, Trust
-from limnos.model.verdict import Outcome
+from limnos.model.verdict import Dimension, Outcome
 
 
 @click.command()
@@ -25,6 +25,8 @@ def status(terminal: Terminal) -> None:
             moment(state.snapshot.at if state.snapshot else None),
             state.last_status or "-",
             ratio(state.score),
+            state.lowest or "-",
+            f"{len(state.scores)}/{len(Dimension)}",
             count(state.quarantined),
             _compared(state),
             state.detail,
@@ -32,7 +34,9 @@ def status(terminal: Terminal) -> None:
         for state in states
     ]
     for line in columns(
-        rows, ("table", "source", "rows", "published", "last run", "score", "quarantined", "compared", ""), right={2, 5, 6}
+        rows,
+        ("table", "source", "rows", "published", "last run", "score", "lowest", "measured", "quarantined", "compared", ""),
+        right={2, 5, 7, 8},
     ):
         terminal.data(line)
     return None
@@ -62,6 +66,9 @@ def why(terminal: Terminal, table: str) -> int:
 
 def _evidence(trust: Trust) -> list[str]:
     lines = [f"{trust.state.table}: {'trusted' if trust.trusted else 'not trusted'}   score {ratio(trust.state.score)}"]
+    known = [f"{dimension} {ratio(value)}" for dimension, value in trust.state.scores.items()]
+    unknown = [dimension for dimension in Dimension if dimension not in trust.state.scores]
+    lines.append(f"  {', '.join(known) or 'nothing is measured'}" + (f"; not measured: {', '.join(unknown)}" if known and unknown else ""))
     for finding in trust.findings:
         lines.append(f"  {'ok ' if finding.ok else 'BAD'}  {finding.subject}: {shown(finding.detail)}")
         if finding.hint and not finding.ok:

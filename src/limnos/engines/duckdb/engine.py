@@ -15,6 +15,7 @@ from typing import ClassVar
 import duckdb
 import pyarrow as pa
 
+from limnos.access.functions import READING_MACROS
 from limnos.access.gate import Node, TableReference, references
 from limnos.engines.duckdb.errors import in_our_words, is_damaged, storage_failed, tells_values, translated
 from limnos.engines.duckdb.footers import FileGroup, file_groups
@@ -118,6 +119,8 @@ class DuckEngine:
         schema = f"{catalog}.{quoted(namespace)}"
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         cursor.execute(f"CREATE VIEW {schema}.{quoted(table)} AS {governed(rows, relation.schema.names, decision)}")
+        if name in READING_MACROS:
+            cursor.execute(f"CREATE {READING_MACROS[name].format(relation=f'{schema}.{quoted(table)}')}")
 
     def _groups(self, cursor: duckdb.DuckDBPyConnection, files: tuple[str, ...]) -> tuple[FileGroup, ...]:
         """Group the files of a version, which never change, so once is enough."""
