@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limnos.errors import RequestError, UnknownName, WorldError
+from limnos.model.anomaly import Anomaly, Backtest
 from limnos.model.comparison import Comparison
 from limnos.model.names import TableName
 from limnos.model.place import Place
@@ -237,6 +238,26 @@ class Lake:
         from limnos.flow.report import why  # noqa: PLC0415 start-up
 
         return why(self._parts, TableName.parse(table))
+
+    def anomalies(self, *patterns: str) -> tuple[Anomaly, ...]:
+        """Judge the newest measurements of tables by their own recorded history; too little of it is unknown.
+
+        Raises:
+            UnknownName: If a pattern matches no table that was ever run.
+        """
+        from limnos.flow.anomalies import anomalies  # noqa: PLC0415 start-up
+
+        return anomalies(self._parts, patterns)
+
+    def backtest(self, *patterns: str) -> tuple[Backtest, ...]:
+        """Put faults into the recorded history of tables, and count which `anomalies` would have found.
+
+        Raises:
+            UnknownName: If a pattern matches no table that was ever run.
+        """
+        from limnos.flow.anomalies import backtests  # noqa: PLC0415 start-up
+
+        return backtests(self._parts, patterns)
 
     def history(self, table: str = "") -> tuple[HistoryEntry, ...]:
         """List the published versions of one table or of all, oldest first.

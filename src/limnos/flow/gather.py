@@ -108,8 +108,8 @@ class Gathering:
 
     @property
     def keyed(self) -> bool:
-        """Whether a key tells rows apart, and not all of their columns together."""
-        return bool(self.identity) and (bool(self.bookkeeping.names) or set(self.identity) != set(self.raw.names))
+        """Whether a key tells rows apart, and not all of their columns together, as where a change stream knows no key."""
+        return bool(self.identity) and (bool(self.bookkeeping.names) or self.compare or set(self.identity) != set(self.raw.names))
 
     def gathered(self) -> Gathered:
         """Settle what is new and what is old."""

@@ -48,3 +48,16 @@ def _measured(text: str, units: dict[str, float] | dict[str, int]) -> float:
     if match is None:
         raise ValueError(text)
     return 0.0 if match["none"] else int(match["count"]) * units[match["unit"]]
+
+
+def spoken(seconds: float) -> str:
+    """Write seconds as whole minutes, hours or days where there are several.
+
+    Examples:
+        >>> spoken(45), spoken(5400), spoken(200_000), spoken(0.2)
+        ('45 s', '90 min', '55 h', '0 s')
+    """
+    for unit, length_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 3 * length_s:
+            return f"{int(seconds // length_s)} {unit}"
+    return f"{int(seconds)} s"

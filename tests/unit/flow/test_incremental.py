@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -163,3 +165,20 @@ def test_a_row_that_waits_below_the_window_goes_on_waiting(tmp_path: Path) -> No
     waiting = [entry.row["id"] for entry in lake.quarantine.entries("s.rows") if entry.row]
     assert sorted(waiting, key=str) == ["1", "3"]
     assert published(lake, "id") == [(2,), (4,)]
+
+
+def test_a_table_whose_key_is_all_of_its_columns_is_told_apart_by_it(tmp_path: Path) -> None:
+    source = tmp_path / "shop.db"
+    declared = f"shop: {{type: database, url: 'sqlite:///{source}', tables: {{orders: {{mode: incremental, cursor: id}}}}}}"
+    (tmp_path / "limnos.yml").write_text(f"version: 1\nproject: shop\nsources:\n  {declared}\n")
+    lake = Lake(tmp_path)
+    for statement in (
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY)",
+        "INSERT INTO orders VALUES (1), (2)",
+        "INSERT INTO orders VALUES (3)",
+    ):
+        with closing(sqlite3.connect(source)) as db, db:
+            db.execute(statement)
+        last = run(lake)
+    assert (last.read, last.written, last.unchanged) == (2, 1, 1)
+    assert lake.query("SELECT id FROM shop.orders ORDER BY id").to_arrow().column(0).to_pylist() == [1, 2, 3]

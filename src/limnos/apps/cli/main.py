@@ -28,6 +28,7 @@ VERBS = {
     "query": ("query", "Ask the published tables a question in SQL."),
     "status": ("state", "Show how each table stands."),
     "why": ("state", "Show whether a table can be trusted, and the evidence."),
+    "anomalies": ("anomalies", "Show what departs from its own history."),
     "history": ("state", "List the published versions."),
     "explain": ("explain", "Explain a rule, a source, an error or a topic."),
     "doctor": ("setup", "Examine the project, its storage and its sources."),
