@@ -22,7 +22,7 @@ def verdict(
     rule: str, numerator: int, denominator: int, dimension: Dimension = Dimension.VALIDITY, *, version: str = "1", columns: str = ""
 ) -> Verdict:
     outcome = Outcome.UNKNOWN if not denominator else Outcome.PASS if numerator == denominator else Outcome.FAIL
-    kind = COMPARISON if rule.startswith("verify:") else "sql"
+    kind = COMPARISON if rule.startswith("verify:") else "accepted_values" if rule == "a" else "zebra"
     return Verdict(rule, kind, tuple(columns), version, Severity.WARN, dimension, outcome, numerator, denominator)
 
 
@@ -114,9 +114,25 @@ def test_tables_weigh_the_same_in_the_lake_however_large_they_are() -> None:
 
 
 def test_nine_tables_of_ten_reach_the_lowest_tenth() -> None:
-    tables = [seen(0, [verdict("a", place, 20)], table=TableName("t", f"t{place}")) for place in range(1, 21)]
+    tables = [seen(0, [verdict("a", place, 30)], table=TableName("t", f"t{place}")) for place in range(1, 31)]
     (tenth,) = only(list(series(tables)), Scope.LAKE, subject=LOWEST_TENTH)
     assert tenth.value == 0.1
+
+
+def test_the_lake_of_arriving_rows_and_of_published_rows_are_apart() -> None:
+    found = list(series([seen(0, [verdict("a", 1, 2)]), seen(1, [verdict("a", 1, 1)], judge=Judge.CHECK, table=LOG)]))
+    assert [(one.judge, one.value) for one in only(found, Scope.LAKE)] == [(Judge.RUN, 0.5), (Judge.CHECK, 1.0)]
+    again = list(series([seen(0, [verdict("a", 1, 1)], judge=Judge.CHECK, table=LOG), seen(1, [verdict("a", 1, 2)])]))
+    assert [(one.judge, one.value) for one in only(again, Scope.LAKE)] == [(Judge.CHECK, 1.0), (Judge.RUN, 0.5)]
+
+
+def test_counts_are_pooled_within_a_dimension_and_a_rule_has_one_score() -> None:
+    found = list(series([seen(0, [verdict("a", 1, 3), verdict("b", 2, 5, Dimension.ACCURACY), verdict("c", 4, 9, Dimension.UNIQUENESS)])]))
+    counts = {one.dimension: (one.numerator, one.denominator) for one in found if one.scope is Scope.TABLE and one.dimension}
+    assert counts == {Dimension.VALIDITY: (1, 3), Dimension.ACCURACY: (2, 5), Dimension.UNIQUENESS: (4, 9)}
+    assert len([one for one in found if one.scope is Scope.RULE]) == 3
+    assert {len(one.rule_set) for one in found if one.scope is Scope.TABLE} == {12}
+    assert [one.value for one in found if one.scope is Scope.LAKE and one.dimension is Dimension.VALIDITY] == [round(1 / 3, 6)]
 
 
 def test_nothing_known_is_no_score() -> None:
