@@ -175,6 +175,7 @@ def _verdicts(parts: Parts, table: TableName) -> tuple[Verdict, ...]:
             denominator=said["denominator"],
             proof=Proof(said["proof"]),
             detail=said["detail"],
+            value=said.get("value"),
         )
         for said in last
     )
