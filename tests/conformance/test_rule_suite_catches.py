@@ -172,9 +172,9 @@ class ComparesTheOtherWay(Compare):
         return super().broken().replace("<=", "<")
 
 
-class ComparesAsItComes(Compare):
+class ComparesInSinglePrecision(Compare):
     def broken(self) -> str:
-        return super().broken().replace("CAST(", "TRY_CAST(").replace("DOUBLE", "FLOAT")
+        return super().broken().replace("DOUBLE", "FLOAT")
 
 
 class LetsOthersPass(RejectedValues):
@@ -359,7 +359,7 @@ WRONG = [
     Wrong(ForgetsItsMissing, RuleSpec("not_null", ("s",), {"missing": [""]}), AGREES),
     Wrong(ProvesSentinelsToo, RuleSpec("not_null", ("m",), {"missing": [0]}), PROVES),
     Wrong(ComparesTheOtherWay, RuleSpec("compare", ("m", "n"), {"operator": "<="}), AGREES),
-    Wrong(ComparesAsItComes, RuleSpec("compare", ("n", "x"), {"operator": ">"}), AGREES),
+    Wrong(ComparesInSinglePrecision, RuleSpec("compare", ("x", "f"), {"operator": "<="}), AGREES),
     Wrong(LetsOthersPass, RuleSpec("rejected_values", ("m",), {"values": [1]}), AGREES),
     Wrong(CountsAll, RuleSpec("distinct_count", ("m",), {"max": 3}), AGREES),
     Wrong(FindsZeroInNothing, RuleSpec("distinct_count", ("m",), {"max": 3}), AGREES),

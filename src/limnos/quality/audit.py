@@ -80,7 +80,11 @@ class _Work:
         for index, rule in enumerate(self.rules):
             if isinstance(rule, Prepared):
                 with self._attempt(index):
-                    rule.prepare(self.session, self.subject)
+                    if (whole := rule.prepare(self.session, self.subject)) is not None:
+                        self._conclude(index, int(whole), 1)
+                        # No row can be quarantined.
+                        if self._causes(index):
+                            self.verdicts[index] = replace(self.verdicts[index], severity=Severity.BLOCK)
 
     def _open(self, shape: RuleShape) -> list[int]:
         return [index for index, rule in enumerate(self.rules) if rule.shape is shape and index not in self.verdicts]

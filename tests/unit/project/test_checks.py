@@ -164,7 +164,7 @@ def test_a_rule_has_a_name_of_its_own(load: Load) -> None:
         (("- mean: {column: a}",), 6, "has no bound", "min, max or both"),
         (("- mean: {column: a, mni: 1}",), 6, "Unknown key 'mni'", "min (did you mean this?)"),
         (("- format: {column: a, as: emial}",), 6, "as has the wrong form", "email (did you mean this?)"),
-        (("- compare: {columns: [a, b], operator: =<}",), 6, "operator has the wrong form", "<="),
+        (("- compare: {columns: [a, b], operator: like}",), 6, "operator has the wrong form", "<="),
         (("- compare: {column: a, operator: <}",), 6, "Unknown key 'column'", "columns (did you mean this?)"),
         (("- row_change: {min: 10.5}",), 6, "min has the wrong form", "a number of rows"),
         (("- any_of: [unique: a]",), 6, "Unknown key 'unique'", ""),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from limnos.errors import QueryInvalid
 from limnos.model.contract import Contract, RuleSpec
 from limnos.model.names import TableName, quoted
 from limnos.model.subject import Subject
@@ -24,7 +23,7 @@ _PLACE = ("_file", "_row")
 
 @dataclass(frozen=True, slots=True)
 class Query(SetRule):
-    """Insist that a query finds no row of the table: its result names rows by `_file` and `_row`, which `*` includes, or by the key.
+    """Insist that a query returns no row: its result names rows of the table by `_file` and `_row`, which `*` includes, or by the key.
 
     The query passes the gate that users' queries pass: one SELECT over tables of the lake, with functions that only compute.
     """
@@ -48,13 +47,13 @@ class Query(SetRule):
 
     def promise(self) -> str:
         """Say what must hold."""
-        return f"must not be found by: {' '.join(self.sql.split())}"
+        return f"must return nothing: {' '.join(self.sql.split())}"
 
-    def prepare(self, session: Session, subject: Subject) -> None:
-        """Run the query, and keep what names the rows that it returned.
+    def prepare(self, session: Session, subject: Subject) -> bool | None:
+        """Run the query, and keep which rows it returned; where its result names none, it is the table that fails.
 
         Raises:
-            QueryInvalid: If the gate refuses it, it does not run, or it does not name rows.
+            QueryInvalid: If the gate refuses it, or it does not run.
             UnknownName: If it names a table that has no version.
         """
         relations = {str(table): relation for table, relation in subject.parents.items()} | {str(self.table): subject.relation}
@@ -64,21 +63,12 @@ class Query(SetRule):
             session.run(f"CREATE SCHEMA IF NOT EXISTS {quoted(table.namespace)}")
             session.run(f"CREATE OR REPLACE VIEW {table.sql} AS SELECT * FROM {relation}")
         query = f"({self.sql.strip().removesuffix(';')}\n)"
-        returned = session.run(f"SELECT * FROM {query} LIMIT 0").schema.names
-        named = next((names for names in (_PLACE, self.key) if names and set(names) <= set(returned)), ())
-        if not named:
-            raise QueryInvalid(
-                "The query does not say which rows fail",
-                subject=self.spec.name,
-                seen=", ".join(returned),
-                expected=f"the key ({', '.join(self.key)}), or * of {self.table}" if self.key else f"* of {self.table}",
-                hint="limnos explain query",
-            )
+        returned = set(session.run(f"SELECT * FROM {query} LIMIT 0").schema.names)
+        named = next((names for names in (_PLACE, self.key) if names and set(names) <= returned), ())
         same = " AND ".join(f"one.{quoted(name)} IS NOT DISTINCT FROM bad.{quoted(name)}" for name in named)
-        session.run(
-            f"CREATE OR REPLACE TEMP TABLE {self._found} AS SELECT one._file, one._row FROM {subject.relation} AS one "
-            f"SEMI JOIN {query} AS bad ON {same}"
-        )
+        found = f"SELECT one._file, one._row FROM {subject.relation} AS one SEMI JOIN {query} AS bad ON {same or 'FALSE'}"
+        session.run(f"CREATE OR REPLACE TEMP TABLE {self._found} AS {found}")
+        return None if named else session.run(f"SELECT * FROM {query} LIMIT 1").num_rows == 0
 
     def failing_rows(self, subject: Subject) -> str:
         """Find the rows that the query returned, among those to which the rule applies."""

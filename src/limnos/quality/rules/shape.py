@@ -130,8 +130,11 @@ class TableRule:
 class Prepared(Protocol):
     """Have something computed before its SQL can run; an audit does so once, and what goes wrong is the verdict error."""
 
-    def prepare(self, session: Session, subject: Subject) -> None:
-        """Compute what the rule's SQL refers to, in temporary tables of the session."""
+    def prepare(self, session: Session, subject: Subject) -> bool | None:
+        """Compute what the rule's SQL refers to, in temporary tables of the session.
+
+        A rule that turns out to judge the table as a whole, and no single row, says whether it holds; all others give None.
+        """
         ...
 
 
