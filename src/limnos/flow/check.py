@@ -48,7 +48,13 @@ def _check(parts: Parts, pinned: Mapping[TableName, Snapshot], table: TableName,
         with parts.engine.session() as session:
             known = references(contract) & pinned.keys()
             parents = {parent: current_rows(parts, session, parts.catalog.relation(pinned[parent])) for parent in known}
-            subject = Subject(f"({session.relation(relation, positions=True)})", snapshot.rows, datetime.now(UTC), parents)
+            subject = Subject(
+                f"({session.relation(relation, positions=True)})",
+                snapshot.rows,
+                datetime.now(UTC),
+                parents,
+                previous_rows=_rows_before(parts, snapshot),
+            )
             found = auditing.audit(session, build_all(contract), subject, ())
     except LimnosError as error:
         return TableResult(table, TableStatus.FAILED, error=error.as_json(), seconds=time.perf_counter() - start)
@@ -63,3 +69,13 @@ def _check(parts: Parts, pinned: Mapping[TableName, Snapshot], table: TableName,
         seconds=time.perf_counter() - start,
         verdicts=found.verdicts,
     )
+
+
+def _rows_before(parts: Parts, snapshot: Snapshot) -> int | None:
+    """Count the rows of the version that was published before this one; None for the first."""
+    before: int | None = None
+    for version in parts.catalog.history(snapshot.table):
+        if version.snapshot_id == snapshot.snapshot_id:
+            return before
+        before = version.rows
+    return None

@@ -179,7 +179,11 @@ class _Full:
         relation = Relation(self.loading.table, contract.schema, tuple(file.path for file in landed.files), landed.rows)
         rules = build_all(contract)
         subject = Subject(
-            f"({session.relation(relation, positions=True)})", landed.rows, datetime.now(UTC), self.loading.parents(session, contract)
+            f"({session.relation(relation, positions=True)})",
+            landed.rows,
+            datetime.now(UTC),
+            self.loading.parents(session, contract),
+            previous_rows=self.loading.previous_rows,
         )
         found = auditing.audit(session, rules, subject, landed.files)
         verdicts = (

@@ -204,6 +204,12 @@ class Loading:
                 found[parent] = current_rows(self.parts, session, self.parts.catalog.relation(self.versions.published[parent]))
         return found
 
+    @property
+    def previous_rows(self) -> int | None:
+        """How many rows the published version has; None where there is none."""
+        published = self.versions.published.get(self.table)
+        return published.rows if published else None
+
     def account(self, result: TableResult, files: Sequence[WrittenFile], entries: Sequence[WrittenFile], *, beside: int = 0) -> None:
         """Compare the counts of a result with the rows in its files; `beside` of them were counted elsewhere.
 

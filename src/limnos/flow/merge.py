@@ -154,7 +154,13 @@ class Merging:
             else f" UNION ALL SELECT {columns}, _file, _row FROM {self.merged.gathering.live} ANTI JOIN {OLD} USING (_file, _row)"
         )
         there = 0 if replaces or self._base is None else self._base.rows - self._count(OLD)
-        subject = Subject(f"(SELECT {columns}, _file, _row FROM {came}{stay})", rows + there, datetime.now(UTC))
+        subject = Subject(
+            f"(SELECT {columns}, _file, _row FROM {came}{stay})",
+            rows + there,
+            datetime.now(UTC),
+            self.loading.parents(self.session, self._contract),
+            previous_rows=self.loading.previous_rows,
+        )
         return auditing.audit(self.session, rules, subject, (), bad_table="limnos_bad_whole").verdicts
 
     def _staying(self) -> str:

@@ -128,7 +128,8 @@ def _good(parts: Parts, session: Session, contract: Contract, published: Relatio
     known = references(contract) & pinned.keys()
     parents = {parent: current_rows(parts, session, parts.catalog.relation(pinned[parent])) for parent in known}
     rows = published.rows + int(session.run(f"SELECT count(*) FROM {_CANDIDATES}").column(0)[0].as_py())
-    found = auditing.audit(session, build_all(contract), Subject(both, rows, datetime.now(UTC), parents), ())
+    subject = Subject(both, rows, datetime.now(UTC), parents, previous_rows=published.rows)
+    found = auditing.audit(session, build_all(contract), subject, ())
     if any(verdict.holds for verdict in found.verdicts):
         return f"SELECT * FROM {_CANDIDATES} WHERE FALSE"
     return f"SELECT kept.* FROM {_CANDIDATES} AS kept ANTI JOIN (SELECT _row FROM {BAD} WHERE _file = '') AS bad ON kept._row = bad._row"

@@ -120,6 +120,6 @@ def _with_promises(rules: Iterable[RuleSpec], columns: Sequence[Column], key: tu
 
 
 def references(contract: Contract) -> frozenset[TableName]:
-    """Name the other tables that a contract's foreign keys refer to."""
-    named = [str(rule.arguments["references"]).partition(".") for rule in contract.rules if rule.kind == "foreign_key"]
+    """Name the other tables that a contract's rules look at; of free SQL, every name that could be one."""
+    named = [other.partition(".") for rule in contract.rules for other in rule.others]
     return frozenset(TableName(namespace, name) for namespace, _, name in named if TableName.fits(namespace, name)) - {contract.table}

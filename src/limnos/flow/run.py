@@ -19,7 +19,7 @@ from limnos.flow.sourcing import Candidate, Opened, candidates, config_of
 from limnos.flow.verify import compare_table, recorded
 from limnos.ledger.events import COMPARED, FAILED, FINISHED, STARTED
 from limnos.ledger.lock import exclusive
-from limnos.model.contract import Contract
+from limnos.model.contract import Contract, Severity
 from limnos.model.data import Snapshot
 from limnos.model.decision import Action
 from limnos.model.names import TableName
@@ -138,9 +138,14 @@ def _acknowledged(parts: Parts, opened: Opened, results: Sequence[TableResult]) 
 def ordered(parts: Parts, chosen: Sequence[Candidate]) -> Sequence[Candidate]:
     """Put parents before children, by what is declared; what a source adds by itself is settled table by table."""
     by_table = {one.table.target: one for one in chosen}
-    parents = {table: references(Contract(table, (), rules=config_of(parts, table).rules)) for table in by_table}
-    described = {table: names | _source_parents(by_table[table]) for table, names in parents.items()}
-    return [by_table[table] for table in parents_first(described)]
+    parents: dict[TableName, frozenset[TableName]] = {}
+    told: dict[TableName, frozenset[TableName]] = {}
+    for table, candidate in by_table.items():
+        config = config_of(parts, table)
+        strict = tuple(rule for rule in config.rules if (rule.severity or config.on_fail) is not Severity.WARN)
+        parents[table] = references(Contract(table, (), rules=strict)) | _source_parents(candidate)
+        told[table] = references(Contract(table, (), rules=config.rules)) - parents[table]
+    return [by_table[table] for table in parents_first(parents, told)]
 
 
 def _source_parents(candidate: Candidate) -> frozenset[TableName]:

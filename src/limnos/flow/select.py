@@ -26,14 +26,21 @@ def matching(tables: Iterable[TableName], patterns: Sequence[str]) -> tuple[Tabl
     return tuple(table for table in known if not patterns or any(fnmatch.fnmatchcase(str(table), pattern) for pattern in patterns))
 
 
-def parents_first(parents: Mapping[TableName, frozenset[TableName]]) -> tuple[TableName, ...]:
+def parents_first(
+    parents: Mapping[TableName, frozenset[TableName]], told: Mapping[TableName, frozenset[TableName]] | None = None
+) -> tuple[TableName, ...]:
     """Order tables so that each comes after the tables it refers to; a cycle, which only warnings may form, is cut anywhere.
+
+    `told` are further references, of rules that only warn: they are followed where that makes no cycle.
 
     Examples:
         >>> child, parent = TableName("a", "child"), TableName("a", "parent")
-        >>> [table.name for table in parents_first({child: frozenset({parent}), parent: frozenset()})]
+        >>> [table.name for table in parents_first({child: frozenset({parent}), parent: frozenset()}, {parent: frozenset({child})})]
         ['parent', 'child']
     """
+    before = {table: set(others) for table, others in parents.items()}
+    for table, others in sorted((told or {}).items()):
+        before.get(table, set[TableName]()).update(other for other in sorted(others) if not _leads(before, other, table))
     ordered: list[TableName] = []
     visiting: set[TableName] = set()
 
@@ -41,11 +48,21 @@ def parents_first(parents: Mapping[TableName, frozenset[TableName]]) -> tuple[Ta
         if table in visiting or table in ordered:
             return
         visiting.add(table)
-        for parent in sorted(parents.get(table, frozenset())):
-            if parent in parents:
+        for parent in sorted(before.get(table, ())):
+            if parent in before:
                 visit(parent)
         ordered.append(table)
 
-    for table in sorted(parents):
+    for table in sorted(before):
         visit(table)
     return tuple(ordered)
+
+
+def _leads(before: Mapping[TableName, set[TableName]], start: TableName, end: TableName) -> bool:
+    """Tell whether one table refers to another, be it through others."""
+    reached, open_ = {start}, [start]
+    while open_:
+        more = before.get(open_.pop(), set()) - reached
+        reached |= more
+        open_ += more
+    return end in reached

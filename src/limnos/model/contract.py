@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +17,7 @@ from limnos.model.names import TableName
 from limnos.model.place import NOWHERE, Place
 from limnos.model.types import type_name
 
+_DOTTED = re.compile(r'"?([A-Za-z_]\w*)"?\s*\.\s*"?([A-Za-z_]\w*)"?', re.ASCII)
 NO_ARGUMENTS: Mapping[str, object] = MappingProxyType({})
 
 
@@ -60,6 +62,18 @@ class RuleSpec:
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", ":".join([self.kind, ",".join(self.columns)]) if self.columns else self.kind)
+
+    @property
+    def others(self) -> frozenset[str]:
+        """Tables that the rule looks at beside its own, as written; of free SQL, every `a.b` that could be one.
+
+        Examples:
+            >>> sorted(RuleSpec("query", (), {"sql": "SELECT o.id FROM shop.orders AS o"}).others)
+            ['o.id', 'shop.orders']
+        """
+        named = {str(self.arguments[word]) for word in ("references", "table") if word in self.arguments}
+        sql = str(self.arguments.get("sql", ""))
+        return frozenset(named | {f"{match[1]}.{match[2]}" for match in _DOTTED.finditer(sql)})
 
     @property
     def version(self) -> str:

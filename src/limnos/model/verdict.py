@@ -41,7 +41,7 @@ class Proof(StrEnum):
 class Verdict:
     """State what a rule found: `numerator` of `denominator` applicable rows satisfy it, as integers.
 
-    `detail` says in words what was seen; `version` is the rule's digest.
+    `detail` says in words what was seen, `value` is the number that was measured, if it was one and finite; `version` is the rule's digest.
 
     Examples:
         >>> Verdict("not_null:id", "not_null", ("id",), "0a1b", Severity.BLOCK, Dimension.COMPLETENESS, Outcome.FAIL, 9, 10).failing
@@ -59,6 +59,7 @@ class Verdict:
     denominator: int
     proof: Proof = Proof.SCAN
     detail: str = ""
+    value: float | None = None
 
     @property
     def failing(self) -> int:
@@ -85,6 +86,7 @@ class Verdict:
             "denominator": self.denominator,
             "proof": self.proof.value,
             "detail": self.detail,
+            "value": self.value,
         }
 
     @classmethod
@@ -102,4 +104,5 @@ class Verdict:
             denominator=said["denominator"],
             proof=Proof(said["proof"]),
             detail=said["detail"],
+            value=said.get("value"),
         )

@@ -26,6 +26,14 @@ class Session(Protocol):
         """Write the SELECT of a version's live rows; with `positions`, each row says where it is: `_file VARCHAR, _row BIGINT`."""
         ...
 
+    def tables_of(self, sql: str, known: Iterable[str] = ()) -> frozenset[str]:
+        """Judge text that is not our own as a query is judged, and name the relations that it reads, as written.
+
+        Raises:
+            QueryInvalid: If it is not exactly one SELECT, or names a relation or function that is not on the allow-list.
+        """
+        ...
+
     def stream(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
         """Run one SELECT and give its result as a one-pass stream in bounded memory."""
         ...

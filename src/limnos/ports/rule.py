@@ -55,7 +55,7 @@ class Rule(Protocol):
         ...
 
     def measure(self, subject: Subject) -> str:
-        """TABLE: SELECT of one row `numerator BIGINT, denominator BIGINT, detail VARCHAR`."""
+        """TABLE: SELECT of one row `numerator BIGINT, denominator BIGINT, detail VARCHAR`, and `value DOUBLE` where it is a number."""
         ...
 
     def proven(self, files: Sequence[WrittenFile]) -> bool:

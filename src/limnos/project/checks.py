@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from limnos.model.contract import RuleSpec, Severity
 from limnos.project.nodes import Listed, Mapped, Node, Scalar, invalid, plain
-from limnos.project.words import RULES
+from limnos.project.words import ROW_RULES, RULES
 
 
 def read_checks(entries: Listed, column: str = "") -> Iterator[RuleSpec]:
@@ -36,6 +36,11 @@ def _rules(kind: str, node: Node, beside: Mapping[str, Node], column: str) -> It
     if len(set(columns)) < len(columns):
         raise invalid(f"The rule {kind!r} names a column twice", node.place, seen=", ".join(columns), expected="each column once")
     arguments = {name: plain(said.entries[name]) for name in words.arguments if name in said.entries}
+    if kind == "referenced_by":
+        paired = _references(said, columns, "by")
+        arguments = {"table": paired["references"], "columns": paired["columns"]}
+    elif kind == "any_of":
+        arguments = {"rules": list(_alternatives(said.mappings("rules")))}
     if "min" in words.arguments and not {"min", "max"} & set(arguments):
         raise invalid(f"The rule {kind!r} has no bound", node.place, expected="min, max or both")
     spec = RuleSpec(
@@ -48,6 +53,7 @@ def _rules(kind: str, node: Node, beside: Mapping[str, Node], column: str) -> It
         name=said.text("name") or (f"sql:{' '.join(said.text('expression').split())}" if kind == "sql" else ""),
         place=node.place,
     )
+    spec = spec if said.text("name") else replace(spec, name=_name(spec))
     if words.columns == "each" and len(columns) > 1:
         if "name" in said.entries:
             raise invalid(
@@ -58,17 +64,43 @@ def _rules(kind: str, node: Node, beside: Mapping[str, Node], column: str) -> It
         yield spec
 
 
-def _references(said: Mapped, columns: tuple[str, ...]) -> dict[str, object]:
-    split = said.mapping("references")
+def _alternatives(entries: Iterable[Mapped]) -> Iterator[dict[str, object]]:
+    """Read the rules of which one is enough, as mappings."""
+    for entry in entries:
+        kind = next(key for key in entry.entries if key in ROW_RULES)
+        beside = {key: value for key, value in entry.entries.items() if key != kind}
+        for spec in _rules(kind, entry.entries[kind], beside, ""):
+            said = {"kind": kind, "columns": list(spec.columns), "arguments": dict(spec.arguments), "where": spec.where}
+            yield {word: value for word, value in said.items() if value}
+
+
+def _name(spec: RuleSpec) -> str:
+    """Give the name of a rule that is not known by its kind and columns alone."""
+    said = spec.arguments
+    match spec.kind:
+        case "quantile":
+            return f"{spec.name}:{said['q']}"
+        case "aggregate_match":
+            return ":".join([spec.kind, str(said["function"]), *spec.columns, str(said["table"])])
+        case "query":
+            return f"query:{' '.join(str(said['sql']).split())}"
+        case "any_of":
+            rules = said["rules"]
+            parts = [f"{rule['kind']}({', '.join(rule.get('columns', ()))})" for rule in rules] if isinstance(rules, list) else []
+            return f"any_of:{' or '.join(parts)}"
+        case _:
+            return spec.name
+
+
+def _references(said: Mapped, columns: tuple[str, ...], word: str = "references") -> dict[str, object]:
+    split = said.mapping(word)
     table, parents = split.text("table"), split.texts("columns")
     if not table:
-        parts = said.text("references").split(".", 2)
+        parts = said.text(word).split(".", 2)
         table, parents = ".".join(parts[:2]), tuple(parts[2:]) or columns
     if len(parents) != len(columns):
         seen = f"{len(columns)} here and {len(parents)} in {table}"
-        raise invalid(
-            "A foreign key pairs each column with one column", said.place_of("references"), seen=seen, expected="equally many columns"
-        )
+        raise invalid("A foreign key pairs each column with one column", said.place_of(word), seen=seen, expected="equally many columns")
     return {"references": table, "columns": list(parents)}
 
 

@@ -97,7 +97,9 @@ def _missing(node: Mapped, column: str, share: float) -> RuleSpec:
         raise _uncompiled(node, "missingValues that are not texts")
     if not texts:
         return RuleSpec("not_null", (column,), at_least=share)
-    condition = f"coalesce({quoted(column)} NOT IN ({', '.join(literal(text) for text in texts)}), {'FALSE' if None in values else 'TRUE'})"
+    if None in values:
+        return RuleSpec("not_null", (column,), {"missing": texts}, at_least=share)
+    condition = f"coalesce({quoted(column)} NOT IN ({', '.join(literal(text) for text in texts)}), TRUE)"
     return RuleSpec("sql", (), {"expression": condition}, at_least=share, name=f"missing_values:{column}")
 
 

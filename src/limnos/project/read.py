@@ -307,8 +307,8 @@ def _check_targets(
     for config in tables.values():
         _check_filled(config.table, config.place, filled, every)
         for rule in config.rules:
-            if "references" in rule.arguments:
-                _check_filled(TableName.parse(str(rule.arguments["references"])), rule.place, filled, every)
+            for word in {"references", "table"} & set(rule.arguments):
+                _check_filled(TableName.parse(str(rule.arguments[word])), rule.place, filled, every)
 
 
 def _check_filled(table: TableName, place: Place, filled: Mapping[TableName, Place], every: set[str]) -> None:
@@ -320,18 +320,17 @@ def _check_filled(table: TableName, place: Place, filled: Mapping[TableName, Pla
 
 
 def _check_cycles(tables: Mapping[TableName, TableConfig]) -> None:
-    """Refuse foreign keys in a circle: no order of judging would know which rows of the parents are published."""
+    """Refuse rules that look at tables in a circle: no order of judging would know which rows of the others are published."""
     parents: dict[str, set[str]] = {}
     for config in tables.values():
         for rule in config.rules:
-            parent = str(rule.arguments.get("references", config.table))
-            if parent != str(config.table) and (rule.severity or config.on_fail) is not Severity.WARN:
-                parents.setdefault(str(config.table), set()).add(parent)
+            if (rule.severity or config.on_fail) is not Severity.WARN:
+                parents.setdefault(str(config.table), set()).update(rule.others - {str(config.table)})
     try:
         TopologicalSorter(parents).prepare()
     except CycleError as error:
         circle: list[str] = list(reversed(error.args[1]))
-        place = next(rule.place for rule in tables[TableName.parse(circle[0])].rules if rule.arguments.get("references") == circle[1])
+        place = next(rule.place for rule in tables[TableName.parse(circle[0])].rules if circle[1] in rule.others)
         raise invalid(
             "Foreign keys lead in a circle", place, seen=" -> ".join(circle), expected="`severity: warn` on one of them"
         ) from error

@@ -37,8 +37,8 @@ def _later(names: tuple[str, ...]) -> dict[str, Key]:
 class RuleWords:
     """Say how a kind of rule is written.
 
-    `columns` is `none`, `one`, `each` (a list makes one rule a column) or `together` (a list is one rule). A value that is not a mapping is
-    the columns, or the argument `bare`.
+    `columns` is `none`, `one`, `perhaps` (one or none), `pair` (two), `each` (a list makes one rule a column) or `together` (a list is one
+    rule). A value that is not a mapping is the columns, or the argument `bare`.
     """
 
     columns: str
@@ -52,34 +52,119 @@ _BOUNDS = {
     "exclusive": Key(Flag(), "Whether the bounds themselves are refused."),
 }
 _COUNTS = {"min": Key(Number(whole=True, minimum=0), "The least allowed."), "max": Key(Number(whole=True, minimum=0), "The most allowed.")}
-RULES: Mapping[str, RuleWords] = {
-    "not_null": RuleWords("each"),
+_VALUES = ListOf(Value())
+_TABLE_AND_COLUMNS = OneOf(
+    (
+        Text(pattern=rf"{TABLE}(\.[^.\s]+)?", words="shop.customers.customer_id"),
+        Record({"table": Key(_TABLE_TEXT, required=True), "columns": Key(_COLUMNS, required=True)}, words="{table, columns}"),
+    )
+)
+_OTHER_TABLE = Key(_TABLE_TEXT, "The other table.", required=True)
+_TOLERANCE = Key(
+    OneOf((Number(minimum=0, words="a number from 0"), Text(pattern=r"[0-9]+(\.[0-9]+)?\s*%", words='"1%"'))),
+    "How far numbers may be apart: a number, or a share of the other one; not at all when not given.",
+)
+_CHANGE = OneOf((Number(whole=True, words="a number of rows"), Text(pattern=r"[+-]?[0-9]+(\.[0-9]+)?\s*%", words='a share such as "-10%"')))
+_PER = Key(_COLUMNS, "The columns within whose values it holds.")
+FORMATS = "bic card country currency date datetime ean email iban ip ipv4 ipv6 isbn isin json lei phone time url uuid".split()
+ROW_RULES: Mapping[str, RuleWords] = {
+    "not_null": RuleWords("each", {"missing": Key(_VALUES, "Values that count as missing too.")}),
+    "accepted_values": RuleWords("one", {"values": Key(_VALUES, "The values allowed.", required=True)}),
+    "rejected_values": RuleWords("one", {"values": Key(_VALUES, "The values refused.", required=True)}),
+    "range": RuleWords("one", _BOUNDS),
+    "length": RuleWords("one", _COUNTS),
+    "regex": RuleWords("one", {"pattern": Key(_TEXT, "The pattern that the whole text must match.", required=True)}),
+    "format": RuleWords(
+        "one",
+        {
+            "as": Key(Text(choices=tuple(FORMATS)), "The form.", required=True),
+            "region": Key(Text(pattern="[A-Z]{2}", words="two letters such as FR"), "The country of phone numbers without a country code."),
+        },
+    ),
+    "compare": RuleWords(
+        "pair",
+        {"operator": Key(Text(choices=("<", "<=", "=", "!=", ">=", ">")), "How the first column compares with the second.", required=True)},
+    ),
+    "sql": RuleWords("none", {"expression": Key(_TEXT, "An SQL condition on one row.", required=True)}, bare="expression"),
+}
+_OTHER_RULES: Mapping[str, RuleWords] = {
     "unique": RuleWords("together"),
     "primary_key": RuleWords("together"),
     "foreign_key": RuleWords(
         "together",
         {
             "references": Key(
-                OneOf(
-                    (
-                        Text(pattern=rf"{TABLE}(\.[^.\s]+)?", words="shop.customers.customer_id"),
-                        Record(
-                            {"table": Key(_TABLE_TEXT, required=True), "columns": Key(_COLUMNS, required=True)}, words="{table, columns}"
-                        ),
-                    )
-                ),
+                _TABLE_AND_COLUMNS,
                 "The table and column that hold every value; without a column, the columns of the same names.",
                 required=True,
             )
         },
     ),
-    "accepted_values": RuleWords("one", {"values": Key(ListOf(Value()), "The values allowed.", required=True)}),
-    "range": RuleWords("one", _BOUNDS),
-    "length": RuleWords("one", _COUNTS),
-    "regex": RuleWords("one", {"pattern": Key(_TEXT, "The pattern that the whole text must match.", required=True)}),
+    "referenced_by": RuleWords(
+        "together",
+        {
+            "by": Key(
+                _TABLE_AND_COLUMNS,
+                "The table and column that refer to every row; without a column, those of the same names.",
+                required=True,
+            )
+        },
+    ),
+    "matches_reference": RuleWords(
+        "together",
+        {
+            "table": _OTHER_TABLE,
+            "key": Key(_COLUMNS, "The key there; columns of the same names when not given."),
+            "compare": Key(
+                OneOf((_TEXT, ListOf(_TEXT), MapOf(_TEXT))),
+                "The columns compared, or a mapping of those here to those there; all when not given.",
+            ),
+            "tolerance": _TOLERANCE,
+        },
+    ),
+    "monotonic": RuleWords(
+        "one",
+        {
+            "order_by": Key(_COLUMNS, "The columns that say which row comes first; the key when not given."),
+            "direction": Key(Text(choices=("up", "down")), "Whether it grows or falls; `up` when not given."),
+            "strict": Key(Flag(), "Whether a value that equals the one before is refused."),
+            "per": _PER,
+        },
+    ),
+    "sequence": RuleWords("one", {"step": Key(Number(whole=True, minimum=1), "The distance of values; 1 when not given."), "per": _PER}),
+    "query": RuleWords("none", {"sql": Key(_TEXT, "A SELECT that returns the failing rows.", required=True)}, bare="sql"),
     "row_count": RuleWords("none", _COUNTS),
+    "row_change": RuleWords(
+        "none", {"min": Key(_CHANGE, "The least change allowed since the version before."), "max": Key(_CHANGE, "The greatest.")}
+    ),
     "freshness": RuleWords("one", {"max": Key(_TEXT, "The age of the newest value allowed, such as 6h or 2d.", required=True)}),
-    "sql": RuleWords("none", {"expression": Key(_TEXT, "An SQL condition on one row.", required=True)}, bare="expression"),
+    "schema_match": RuleWords(
+        "none",
+        {
+            "columns": Key(OneOf((ListOf(_TEXT), MapOf(_TEXT))), "The columns there must be: their names, or a mapping of names to types."),
+            "table": Key(_TABLE_TEXT, "Another table whose columns there must be."),
+            "extra": Key(Text(choices=("allow", "refuse")), "What other columns are; `allow` when not given."),
+            "order": Key(Flag(), "Whether they must be in the same order."),
+        },
+    ),
+    "aggregate_match": RuleWords(
+        "perhaps",
+        {
+            "function": Key(
+                Text(choices=("count", "distinct_count", "sum", "mean", "min", "max")), "What is computed on both sides.", required=True
+            ),
+            "table": _OTHER_TABLE,
+            "other_column": Key(_TEXT, "The column there; that of the same name when not given."),
+            "other_where": Key(_TEXT, "An SQL condition on the rows there."),
+            "tolerance": _TOLERANCE,
+        },
+    ),
+    "quantile": RuleWords("one", {"q": Key(Number(minimum=0, maximum=1), "The place: 0.5 is the median.", required=True), **_BOUNDS}),
+    "correlation": RuleWords("pair", _BOUNDS),
+    **{
+        kind: RuleWords("one", _BOUNDS)
+        for kind in ("distinct_count", "unique_ratio", "mean", "sum", "stddev", "minimum", "maximum", "entropy")
+    },
 }
 MODIFIERS: Mapping[str, Key] = {
     "severity": Key(_SEVERITY, "What a failing row does: hold the table back, go to quarantine, or only be told."),
@@ -92,26 +177,42 @@ MODIFIERS: Mapping[str, Key] = {
 }
 
 
-def rule_shape(words: RuleWords, *, of_column: bool) -> Shape:
+def rule_shape(words: RuleWords, *, of_column: bool, modifiers: Mapping[str, Key] = MODIFIERS) -> Shape:
     """Give the shape of what stands behind the name of a rule; under a column, the column goes without saying."""
-    keys = {**words.arguments, **MODIFIERS}
+    keys = {**words.arguments, **modifiers}
     one_of: tuple[str, ...] = ()
-    if words.columns != "none" and not of_column:
+    if words.columns == "pair":
+        keys["columns"] = Key(ListOf(_TEXT), "The two columns.", required=True)
+    elif words.columns != "none" and not of_column:
         keys["column"] = Key(_TEXT, "The column.", required=words.columns == "one")
-        if words.columns != "one":
+        if words.columns in ("each", "together"):
             keys["columns"] = Key(_COLUMNS, "The columns.")
             one_of = ("column", "columns")
     shapes: tuple[Shape, ...] = (Record(keys, one_of=one_of, words="a mapping of arguments"),)
     if words.bare:
-        shapes += (_TEXT,)
+        shapes += (words.arguments[words.bare].shape,)
     elif words.columns in ("each", "together") and not of_column and not any(key.required for key in words.arguments.values()):
         shapes += (_TEXT, ListOf(_TEXT))
     return OneOf(shapes) if len(shapes) > 1 else shapes[0]
 
 
+_WHERE = {"where": MODIFIERS["where"]}
+_ALTERNATIVE = Record(
+    {kind: Key(rule_shape(words, of_column=False, modifiers=_WHERE)) for kind, words in ROW_RULES.items()} | _WHERE,
+    one_of=tuple(ROW_RULES),
+    words="a rule on single rows such as not_null: a",
+)
+RULES: Mapping[str, RuleWords] = {
+    **ROW_RULES,
+    **_OTHER_RULES,
+    "any_of": RuleWords("none", {"rules": Key(ListOf(_ALTERNATIVE), "Rules on single rows.", required=True)}, bare="rules"),
+}
+
+
 def check_shape(*, of_column: bool) -> Shape:
     """Give the shape of one entry of `checks`."""
-    kinds = {kind: Key(rule_shape(words, of_column=of_column)) for kind, words in RULES.items() if words.columns != "none" or not of_column}
+    chosen = {kind: words for kind, words in RULES.items() if words.columns not in ("none", "pair") or not of_column}
+    kinds = {kind: Key(rule_shape(words, of_column=of_column)) for kind, words in chosen.items()}
     bare = tuple(kind for kind in kinds if of_column and not any(key.required for key in RULES[kind].arguments.values()))
     entry = Record(kinds | dict(MODIFIERS), one_of=tuple(kinds), words="a rule such as not_null: [a, b]")
     return OneOf((entry, Text(choices=bare))) if of_column else entry

@@ -7,8 +7,10 @@ looked for only where a rule failed. Rules on sets of rows run one by one, since
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Any
 
 from limnos.errors import QueryInvalid, RequestError
 from limnos.model.contract import Severity
@@ -18,7 +20,9 @@ from limnos.model.subject import RuleShape, Subject
 from limnos.model.verdict import Outcome, Proof, Verdict
 from limnos.ports import Rule, Session
 from limnos.quality.quarantine import REASONS, reason
+from limnos.quality.rules.aggregate import Aggregate
 from limnos.quality.rules.foreign_key import ForeignKey
+from limnos.quality.rules.shape import Prepared
 
 _MARKS = "limnos_marks"
 
@@ -59,6 +63,7 @@ class _Work:
 
     def done(self) -> Audit:
         self.session.run(f"CREATE OR REPLACE TEMP TABLE {_MARKS} (_file VARCHAR, _row BIGINT, rule INTEGER)")
+        self._prepare()
         self._count()
         self._find_rows()
         for index in self._open(RuleShape.SET):
@@ -70,6 +75,16 @@ class _Work:
         bad = self._list_bad()
         self._judge_table(bad)
         return Audit(tuple(self.verdicts[index] for index in range(len(self.rules))), bad)
+
+    def _prepare(self) -> None:
+        for index, rule in enumerate(self.rules):
+            if isinstance(rule, Prepared):
+                with self._attempt(index):
+                    if (whole := rule.prepare(self.session, self.subject)) is not None:
+                        self._conclude(index, int(whole), 1)
+                        # No row can be quarantined.
+                        if self._causes(index):
+                            self.verdicts[index] = replace(self.verdicts[index], severity=Severity.BLOCK)
 
     def _open(self, shape: RuleShape) -> list[int]:
         return [index for index, rule in enumerate(self.rules) if rule.shape is shape and index not in self.verdicts]
@@ -209,11 +224,29 @@ class _Work:
 
     def _judge_table(self, bad: int) -> None:
         kept = replace(self.subject, rows=self.subject.rows - bad, relation=self._remaining()) if bad else self.subject
+        self._judge_aggregates(kept)
         for index in self._open(RuleShape.TABLE):
             proof = Proof.STATISTICS if not bad and self._covered() and self.rules[index].proven(self.files) else Proof.SCAN
             with self._attempt(index):
-                found = self.session.run(self.rules[index].measure(kept)).to_pylist()[0]
-                self._conclude(index, found["numerator"], found["denominator"], proof, found["detail"])
+                self._measured(index, self.session.run(self.rules[index].measure(kept)).to_pylist()[0], proof)
+
+    def _judge_aggregates(self, kept: Subject) -> None:
+        """Compute all aggregates in one pass; where that does not run, each is left to be measured by itself."""
+        open_ = {index: self.rules[index] for index in self._open(RuleShape.TABLE)}
+        judged = {index: rule.judgement() for index, rule in open_.items() if isinstance(rule, Aggregate)}
+        if len(judged) < 2:
+            return
+        listed = ", ".join(f"{text} AS j{index}" for index, text in judged.items())
+        with suppress(QueryInvalid):
+            found = self.session.run(f"SELECT {listed} FROM {kept.relation}").to_pylist()[0]
+            for index in judged:
+                self._measured(index, found[f"j{index}"], Proof.SCAN)
+
+    def _measured(self, index: int, found: Mapping[str, Any], proof: Proof) -> None:
+        value = found.get("value")
+        self._conclude(index, found["numerator"], found["denominator"], proof, found["detail"])
+        if value is not None and isfinite(value):
+            self.verdicts[index] = replace(self.verdicts[index], value=float(value))
 
     def _number(self, sql: str) -> int:
         return int(self.session.run(sql).column(0)[0].as_py())

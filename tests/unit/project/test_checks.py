@@ -44,6 +44,55 @@ def _rules(load: Load, *lines: str) -> tuple[RuleSpec, ...]:
         ("- freshness: {column: a, max: 6h}", [("freshness", ("a",), {"max": "6h"})]),
         ('- sql: "a <= b"', [("sql", (), {"expression": "a <= b"})]),
         ("- sql: {expression: a <= b, name: ordered}", [("sql", (), {"expression": "a <= b"})]),
+        ("- not_null: {columns: [a, b], missing: ['', N/A]}", [("not_null", (name,), {"missing": ["", "N/A"]}) for name in ("a", "b")]),
+        ("- rejected_values: {column: a, values: [x]}", [("rejected_values", ("a",), {"values": ["x"]})]),
+        ('- compare: {columns: [a, b], operator: "<="}', [("compare", ("a", "b"), {"operator": "<="})]),
+        ("- format: {column: a, as: phone, region: FR}", [("format", ("a",), {"as": "phone", "region": "FR"})]),
+        ("- mean: {column: a, min: 1, max: 2.5}", [("mean", ("a",), {"min": 1, "max": 2.5})]),
+        ("- quantile: {column: a, q: 0.95, max: 9}", [("quantile", ("a",), {"q": 0.95, "max": 9})]),
+        ("- correlation: {columns: [a, b], min: 0.9}", [("correlation", ("a", "b"), {"min": 0.9})]),
+        (
+            "- monotonic: {column: a, order_by: [b, c], direction: down, strict: true, per: d}",
+            [("monotonic", ("a",), {"order_by": ["b", "c"], "direction": "down", "strict": True, "per": "d"})],
+        ),
+        ("- sequence: {column: a, step: 2, per: [b]}", [("sequence", ("a",), {"step": 2, "per": ["b"]})]),
+        ("- referenced_by: {column: a, by: s.u.id}", [("referenced_by", ("a",), {"table": "s.u", "columns": ["id"]})]),
+        ("- referenced_by: {columns: [a, b], by: s.u}", [("referenced_by", ("a", "b"), {"table": "s.u", "columns": ["a", "b"]})]),
+        (
+            "- matches_reference: {column: a, table: s.u, key: id, compare: {b: c}, tolerance: 1%}",
+            [("matches_reference", ("a",), {"table": "s.u", "key": "id", "compare": {"b": "c"}, "tolerance": "1%"})],
+        ),
+        (
+            "- aggregate_match: {function: sum, column: a, table: s.u, other_column: b, other_where: c > 0, tolerance: 0.5}",
+            [
+                (
+                    "aggregate_match",
+                    ("a",),
+                    {"function": "sum", "table": "s.u", "other_column": "b", "other_where": "c > 0", "tolerance": 0.5},
+                )
+            ],
+        ),
+        ("- aggregate_match: {function: count, table: s.u}", [("aggregate_match", (), {"function": "count", "table": "s.u"})]),
+        ("- row_change: {min: -10%, max: 50%}", [("row_change", (), {"min": "-10%", "max": "50%"})]),
+        ("- row_change: {min: -5}", [("row_change", (), {"min": -5})]),
+        ("- schema_match: {columns: {a: int}, order: true}", [("schema_match", (), {"columns": {"a": "int"}, "order": True})]),
+        ("- schema_match: {table: s.u, extra: refuse}", [("schema_match", (), {"table": "s.u", "extra": "refuse"})]),
+        ("- query: SELECT * FROM s.t", [("query", (), {"sql": "SELECT * FROM s.t"})]),
+        (
+            "- any_of: [not_null: a, {range: {column: b, min: 0}, where: c > 0}]",
+            [
+                (
+                    "any_of",
+                    (),
+                    {
+                        "rules": [
+                            {"kind": "not_null", "columns": ["a"]},
+                            {"kind": "range", "columns": ["b"], "arguments": {"min": 0}, "where": "c > 0"},
+                        ]
+                    },
+                )
+            ],
+        ),
     ],
 )
 def test_each_form_of_a_check_is_read(load: Load, line: str, expected: list[tuple[str, tuple[str, ...], dict[str, object]]]) -> None:
@@ -68,6 +117,22 @@ def test_a_rule_has_a_name_of_its_own(load: Load) -> None:
         "sql:a <= b",
         "unique:a,b",
         "row_count",
+    ]
+    lines = (
+        "- query: SELECT  1",
+        "- quantile: {column: a, q: 0.5, min: 1}",
+        "- quantile: {column: a, q: 0.9, min: 1}",
+        "- aggregate_match: {function: count, table: s.u}",
+        "- any_of: [not_null: a, not_null: b]",
+        "- mean: {column: a, min: 1}",
+    )
+    assert [rule.name for rule in _rules(load, *lines)] == [
+        "query:SELECT 1",
+        "quantile:a:0.5",
+        "quantile:a:0.9",
+        "aggregate_match:count:s.u",
+        "any_of:not_null(a) or not_null(b)",
+        "mean:a",
     ]
 
 
@@ -96,6 +161,17 @@ def test_a_rule_has_a_name_of_its_own(load: Load) -> None:
         (("- foreign_key: {column: a}",), 6, "has no 'references'", "shop.customers.customer_id"),
         (("- foreign_key: {column: a, references: u}",), 6, "references has the wrong form", "shop.customers.customer_id"),
         (("- foreign_key: {columns: [a, b], references: s.u.id}",), 6, "pairs each column with one column", "equally many"),
+        (("- mean: {column: a}",), 6, "has no bound", "min, max or both"),
+        (("- mean: {column: a, mni: 1}",), 6, "Unknown key 'mni'", "min (did you mean this?)"),
+        (("- format: {column: a, as: emial}",), 6, "as has the wrong form", "email (did you mean this?)"),
+        (("- compare: {columns: [a, b], operator: like}",), 6, "operator has the wrong form", "<="),
+        (("- compare: {column: a, operator: <}",), 6, "Unknown key 'column'", "columns (did you mean this?)"),
+        (("- row_change: {min: 10.5}",), 6, "min has the wrong form", "a number of rows"),
+        (("- any_of: [unique: a]",), 6, "Unknown key 'unique'", ""),
+        (("- any_of: [{not_null: a, severity: warn}]",), 6, "Unknown key 'severity'", ""),
+        (("- referenced_by: {columns: [a, b], by: s.u.id}",), 6, "pairs each column with one column", "equally many"),
+        (("- aggregate_match: {function: sum, column: a, table: u}",), 6, "table has the wrong form", "shop.orders"),
+        (("- aggregate_match: {function: count, table: x.u}",), 6, "No source fills the table x.u", ""),
         (("- not_null: {column: a, severity: warning}",), 6, "severity has the wrong form", "warn (did you mean this?)"),
         (("- not_null: {column: a, at_least: 98}",), 6, "at_least has the wrong form", "0.98"),
         (("- not_null: {column: a, at_least: 101%}",), 6, "at_least has the wrong form", "98%"),

@@ -129,8 +129,15 @@ def test_a_physical_type_wins_and_a_logical_one_will_do(load: Load, said: str, t
         ("{metric: missingValues, mustBe: 0, arguments: {missingValues: [null]}}", "not_null", {}, 1.0, None),
         (
             "{metric: missingValues, mustBe: 0, arguments: {missingValues: [null, '', \"it's\"]}}",
+            "not_null",
+            {"missing": ["", "it's"]},
+            1.0,
+            None,
+        ),
+        (
+            "{metric: missingValues, mustBe: 0, arguments: {missingValues: ['', \"it's\"]}}",
             "sql",
-            {"expression": "coalesce(\"a\" NOT IN ('', 'it''s'), FALSE)"},
+            {"expression": "coalesce(\"a\" NOT IN ('', 'it''s'), TRUE)"},
             1.0,
             None,
         ),

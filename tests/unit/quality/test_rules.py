@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,14 +22,21 @@ project: pages
 lake: lake
 state: state.db
 sources:
-  shop: {type: files, path: "*.csv", format: csv, tables: {orders: {}, customers: {}, deliveries: {}, order_lines: {}, rates: {}}}
+  shop:
+    type: files
+    path: "*.csv"
+    format: csv
+    tables: {SHOP}
+  registry: {type: files, path: "*.csv", format: csv, tables: {products: {}, rates: {}}}
+  archive: {type: files, path: "*.csv", format: csv, tables: {orders: {}}}
 """
+SHOP = "customers deliveries invoices order_lines orders payments products rates readings shipments"
 TYPES = {
-    "amount": pa.decimal128(12, 2),
-    "discount": pa.float64(),
-    "rate": pa.float64(),
-    "day": pa.date32(),
-    "created_at": pa.timestamp("us"),
+    **dict.fromkeys(("amount", "balance"), pa.decimal128(12, 2)),
+    **dict.fromkeys(("discount", "rate", "delay", "temperature", "meter", "distance", "air_time"), pa.float64()),
+    **dict.fromkeys(("order_id", "number", "minute", "stock", "year", "hour"), pa.int64()),
+    **dict.fromkeys(("day", "born"), pa.date32()),
+    **dict.fromkeys(("created_at", "shipped_at", "read_at"), pa.timestamp("us")),
 }
 
 
@@ -44,7 +52,8 @@ def test_a_misspelled_kind_is_answered_with_the_nearest() -> None:
     [
         (RuleSpec("range", ("idd",), {"min": 0}), "idd", "id (did you mean this?)"),
         (RuleSpec("range", ("id",), {"mni": 0}), "mni", "min (did you mean this?)"),
-        (RuleSpec("not_null", ("id",), {"min": 0}), "min", "no argument at all"),
+        (RuleSpec("unique", ("id",), {"min": 0}), "min", "no argument at all"),
+        (RuleSpec("not_null", ("id",), {"mising": [""]}), "mising", "missing (did you mean this?)"),
         (RuleSpec("range", ("id",), {"min": "0.5"}), "0.5", "a value of type long"),
         (RuleSpec("freshness", ("id",), {"max": "6h"}), "long", "date, timestamp or timestamptz"),
     ],
@@ -81,11 +90,21 @@ def test_what_could_leave_its_parentheses_is_not(text: str) -> None:
 @pytest.mark.parametrize("kind", [*KINDS, "type"])
 def test_the_example_of_a_page_is_a_project_whose_rules_build(kind: str, tmp_path: Path) -> None:
     example = (PAGES / f"{kind}.md").read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
-    (tmp_path / "limnos.yml").write_text(f"{PROJECT}{example}", encoding="utf-8")
+    tables = "{" + ", ".join(f"{name}: {{}}" for name in SHOP.split()) + "}"
+    (tmp_path / "limnos.yml").write_text(PROJECT.replace("{SHOP}", tables) + example, encoding="utf-8")
     built = []
     for table, config in load_project(tmp_path).tables.items():
         said = {column.name for column in config.columns}
-        named = {name for rule in config.rules for name in rule.columns} - said
+        named = {name for rule in config.rules for name in (*rule.columns, *_inside(rule.arguments))} - said
         guessed = tuple(Column(name, TYPES.get(name, pa.string())) for name in sorted(named))
         built += build_all(Contract(table, (*config.columns, *guessed), rules=config.rules))
     assert {rule.kind for rule in built} == ({kind} - {"type"})
+
+
+def _inside(arguments: Mapping[str, object]) -> Iterator[str]:
+    """Name the columns of this table that stand in the arguments of a rule."""
+    for word in ("order_by", "per", "compare"):
+        value = arguments.get(word, ())
+        yield from [value] if isinstance(value, str) else map(str, value)
+    for rule in arguments.get("rules", ()):
+        yield from rule["columns"]

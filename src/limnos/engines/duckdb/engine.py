@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import tempfile
 import threading
@@ -16,9 +15,10 @@ import duckdb
 import pyarrow as pa
 
 from limnos.access.functions import READING_MACROS
-from limnos.access.gate import Node, TableReference, references
+from limnos.access.gate import TableReference
 from limnos.engines.duckdb.errors import in_our_words, is_damaged, storage_failed, tells_values, translated
 from limnos.engines.duckdb.footers import FileGroup, file_groups
+from limnos.engines.duckdb.parsing import parsed
 from limnos.engines.duckdb.session import BATCH_ROWS, DuckSession, guarded
 from limnos.engines.duckdb.spill import spill_directory, sweep
 from limnos.engines.duckdb.storage import Storage
@@ -131,27 +131,8 @@ class DuckEngine:
         return self._spellings[files]
 
     def _references(self, sql: str, known: Iterable[str]) -> tuple[TableReference, ...]:
-        if "\0" in sql or (not sql.isascii() and sql != sql.encode(errors="replace").decode()):
-            raise QueryInvalid(
-                "The query is not text",
-                subject="query",
-                seen="a byte that no text holds",
-                expected="UTF-8 without NUL",
-                hint="limnos query --help",
-            )
         with self._instance(frozenset(), frozenset()).cursor() as cursor:
-            row = cursor.execute(f"SELECT json_serialize_sql({literal(sql)})").fetchone()
-        try:
-            tree: Node = json.loads(row[0]) if row else {}
-            return references(tree, sql, known)
-        except RecursionError as error:
-            raise QueryInvalid(
-                "The query is nested too deeply",
-                subject="query",
-                seen=f"{len(sql):,} characters",
-                expected="at most some 200 operations inside each other",
-                hint="split it with common table expressions",
-            ) from error
+            return parsed(cursor, sql, known)
 
     def _instance(self, principals: frozenset[str], files: frozenset[str]) -> duckdb.DuckDBPyConnection:
         """Give the locked database instance of these principals; it can open what they were allowed to read and nothing else.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from limnos.engines.duckdb.errors import in_our_words, storage_failed, translated
 from limnos.engines.duckdb.footers import file_groups
+from limnos.engines.duckdb.parsing import parsed
 from limnos.engines.duckdb.views import live_rows
 from limnos.errors import LimnosError
 from limnos.model.data import Layout, Relation, WrittenFile
@@ -53,6 +54,14 @@ class DuckSession:
             self._reach(file)
         with in_our_words(self._connection, lambda error: storage_failed(str(relation.table), str(error))):
             return live_rows(relation, file_groups(self._connection, relation.files), positions=positions)
+
+    def tables_of(self, sql: str, known: Iterable[str] = ()) -> frozenset[str]:
+        """Judge text that is not our own as a query is judged, and name the relations that it reads, as written.
+
+        Raises:
+            QueryInvalid: If it is not exactly one SELECT, or names a relation or function that is not on the allow-list.
+        """
+        return frozenset(str(each) for each in parsed(self._connection, sql, known))
 
     def stream(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
         """Run one SELECT and give its result as a one-pass stream; inputs stay registered until the session ends.

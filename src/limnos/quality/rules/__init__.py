@@ -7,31 +7,61 @@ from collections.abc import Mapping
 from limnos.errors import RuleInvalid
 from limnos.model.contract import Contract, RuleSpec
 from limnos.ports import Rule
-from limnos.quality.rules.accepted_values import AcceptedValues
+from limnos.quality.rules.aggregate_match import AggregateMatch
+from limnos.quality.rules.aggregates import (
+    Correlation,
+    DistinctCount,
+    Entropy,
+    Maximum,
+    Mean,
+    Minimum,
+    Quantile,
+    Stddev,
+    Sum,
+    UniqueRatio,
+)
+from limnos.quality.rules.any_of import AnyOf
 from limnos.quality.rules.declaration import Declaration, unknown_kind
 from limnos.quality.rules.foreign_key import ForeignKey
 from limnos.quality.rules.freshness import Freshness
-from limnos.quality.rules.length import Length
-from limnos.quality.rules.not_null import NotNull
+from limnos.quality.rules.matches_reference import MatchesReference
+from limnos.quality.rules.monotonic import Monotonic
 from limnos.quality.rules.primary_key import PrimaryKey
-from limnos.quality.rules.range import Range
-from limnos.quality.rules.regex import Regex
+from limnos.quality.rules.query import Query
+from limnos.quality.rules.referenced_by import ReferencedBy
+from limnos.quality.rules.row_change import RowChange
 from limnos.quality.rules.row_count import RowCount
-from limnos.quality.rules.sql import Sql
+from limnos.quality.rules.row_kinds import ROW_KINDS
+from limnos.quality.rules.schema_match import SchemaMatch
+from limnos.quality.rules.sequence import Sequence
 from limnos.quality.rules.unique import Unique
 
 KINDS: Mapping[str, type[Rule]] = {
-    "accepted_values": AcceptedValues,
+    **ROW_KINDS,
+    "aggregate_match": AggregateMatch,
+    "any_of": AnyOf,
+    "correlation": Correlation,
+    "distinct_count": DistinctCount,
+    "entropy": Entropy,
     "foreign_key": ForeignKey,
     "freshness": Freshness,
-    "length": Length,
-    "not_null": NotNull,
+    "matches_reference": MatchesReference,
+    "maximum": Maximum,
+    "mean": Mean,
+    "minimum": Minimum,
+    "monotonic": Monotonic,
     "primary_key": PrimaryKey,
-    "range": Range,
-    "regex": Regex,
+    "quantile": Quantile,
+    "query": Query,
+    "referenced_by": ReferencedBy,
+    "row_change": RowChange,
     "row_count": RowCount,
-    "sql": Sql,
+    "schema_match": SchemaMatch,
+    "sequence": Sequence,
+    "stddev": Stddev,
+    "sum": Sum,
     "unique": Unique,
+    "unique_ratio": UniqueRatio,
 }
 
 

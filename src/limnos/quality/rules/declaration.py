@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from limnos.errors import RuleInvalid
+import pyarrow as pa
+
+from limnos.errors import ProjectInvalid, RuleInvalid
 from limnos.model.contract import Column, Contract, RuleSpec, Severity
+from limnos.model.names import TableName
 from limnos.quality.rules.expression import fault
+from limnos.quality.rules.typed import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,71 @@ class Declaration:
         if low is not None and high is not None and low > high:
             raise self.invalid("min is greater than max", f"min {low}, max {high}", "min <= max")
         return low, high
+
+    def pair(self) -> tuple[Column, Column]:
+        """Find the two columns that the rule names."""
+        if len(self.spec.columns) != 2:
+            raise self.invalid(f"{self.spec.kind} names {len(self.spec.columns)} columns", ", ".join(self.spec.columns), "two columns")
+        first, second = self.columns()
+        return first, second
+
+    def flag(self, name: str) -> bool:
+        """Read an argument that is true or false, false if not given."""
+        value = self.spec.arguments.get(name, False)
+        if not isinstance(value, bool):
+            raise self.invalid(f"{name} is not true or false", str(value), "true or false")
+        return value
+
+    def choice(self, name: str, choices: Collection[str], default: str = "") -> str:
+        """Read an argument that is one of some words."""
+        value = self.spec.arguments.get(name, default)
+        if not isinstance(value, str) or value not in choices:
+            raise self.invalid(f"{name} is none of the words it can be", str(value or "nothing"), _near(str(value), choices))
+        return value
+
+    def listed(self, name: str, default: Sequence[str] = ()) -> tuple[str, ...]:
+        """Read an argument that is a name or a list of different names."""
+        value = self.spec.arguments.get(name, list(default))
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts) or len(set(texts)) < len(texts):
+            raise self.invalid(f"{name} is not a list of names", str(value), "a name, or a list with each name once")
+        return tuple(texts)
+
+    def own(self, name: str) -> tuple[Column, ...]:
+        """Read an argument that names columns of this table."""
+        for text in self.listed(name):
+            if text not in self.contract.names:
+                raise self.invalid(f"{self.contract.table} has no column {text}", text, _near(text, self.contract.names))
+        return tuple(self.contract.column(text) for text in self.listed(name))
+
+    def other_table(self, name: str = "table") -> TableName:
+        """Read an argument that names another table."""
+        said = self.spec.arguments.get(name)
+        try:
+            table = TableName.parse(str(said or ""))
+        except ProjectInvalid as error:
+            raise self.invalid(f"{name} is not a table", str(said), "namespace.table") from error
+        return table
+
+    def another_table(self) -> TableName:
+        """Read the argument `table`, which must not be the rule's own."""
+        table = self.other_table("table")
+        if table == self.contract.table:
+            raise self.invalid(f"{self.spec.kind} looks at another table than its own", str(table), "another table")
+        return table
+
+    def values(self, name: str, kind: pa.DataType) -> tuple[Any, ...]:
+        """Read an argument that is a list of values of a type, at least one."""
+        said = self.spec.arguments.get(name)
+        if not isinstance(said, list | tuple) or not said:
+            raise self.invalid(f"{name} is not a list of values", str(said), "a list with at least one value")
+        values: list[Any] = []
+        for value in said:
+            try:
+                values.append(typed(value, kind))
+            except ValueError as error:
+                raise self.invalid("a value does not fit the column", str(value), str(error)) from error
+        return tuple(values)
 
     def invalid(self, what: str, seen: str, expected: str) -> RuleInvalid:
         """Word what does not fit."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from limnos.errors import ProjectInvalid, UnknownName
 from limnos.model.contract import Contract, RuleSpec, Severity
 from limnos.model.names import TableName, quoted
 from limnos.model.subject import Subject
@@ -35,11 +34,7 @@ class ForeignKey(SetRule):
         """Build from `references: namespace.table` and `columns: [...]` there."""
         declaration = Declaration.read(spec, contract, "references", "columns")
         names = tuple(column.name for column in declaration.columns())
-        said = spec.arguments.get("references")
-        try:
-            references = TableName.parse(str(said or ""))
-        except ProjectInvalid as error:
-            raise declaration.invalid("references is not a table", str(said), "namespace.table") from error
+        references = declaration.other_table("references")
         listed = spec.arguments.get("columns", list(names))
         if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed) or len(listed) != len(names):
             raise declaration.invalid(
@@ -61,21 +56,8 @@ class ForeignKey(SetRule):
         Raises:
             UnknownName: If the subject holds no version of the referenced table.
         """
-        parent = subject.parents.get(self.references) or (subject.relation if self.own else None)
-        if parent is None:
-            raise UnknownName(
-                f"{self.references} has no version to compare with",
-                subject=str(self.references),
-                expected="a table that is published or part of this run",
-                hint=f"limnos run {self.references}",
-            )
-        keys = ", ".join(quoted(name) for name in self.spec.columns)
-        pairs = zip(self.spec.columns, self.parent_columns, strict=True)
-        same = " AND ".join(f"child.{quoted(child)} = parent.{quoted(there)}" for child, there in pairs)
-        return (
-            f"SELECT child._file, child._row FROM (SELECT _file, _row, {keys} FROM {subject.relation} WHERE {self.applies()}) AS child "
-            f"ANTI JOIN (SELECT {', '.join(quoted(name) for name in self.parent_columns)} FROM {parent}) AS parent ON {same}"
-        )
+        own = subject.relation if self.own and self.references not in subject.parents else ""
+        return without_match(subject, self, own or subject.other(self.references), self.parent_columns)
 
     def oracle(self, rows: Sequence[Row], parents: Mapping[TableName, Sequence[Row]], now: datetime) -> set[int]:
         """Look each reference up; where orphans of this very table leave it, their children become orphans too.
@@ -100,3 +82,13 @@ class ForeignKey(SetRule):
         known = {tuple(comparable(row[name]) for name in self.parent_columns) for row in parents}
         keys = [tuple(comparable(row[name]) for name in self.spec.columns) for row in rows]
         return {index for index, key in enumerate(keys) if self.knows(rows[index]) and key not in known}
+
+
+def without_match(subject: Subject, rule: SetRule, other: str, columns: Sequence[str]) -> str:
+    """Select `_file, _row` of the rows that a rule applies to whose columns' values no row of another relation has in its `columns`."""
+    keys = ", ".join(quoted(name) for name in rule.spec.columns)
+    same = " AND ".join(f"child.{quoted(child)} = parent.{quoted(there)}" for child, there in zip(rule.spec.columns, columns, strict=True))
+    return (
+        f"SELECT child._file, child._row FROM (SELECT _file, _row, {keys} FROM {subject.relation} WHERE {rule.applies()}) AS child "
+        f"ANTI JOIN (SELECT {', '.join(quoted(name) for name in columns)} FROM {other}) AS parent ON {same}"
+    )

@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from limnos.errors import Unsupported
-from limnos.model.contract import RuleSpec
+from limnos.model.contract import Contract, RuleSpec
 from limnos.model.data import WrittenFile
 from limnos.model.names import quoted
 from limnos.model.subject import RuleShape, Subject
+from limnos.model.verdict import Dimension
+from limnos.ports import Session
 
 Row = Mapping[str, Any]
 
@@ -52,6 +54,16 @@ class RowRule(OfRows, ABC):
     """Judge each row by itself."""
 
     shape: ClassVar[RuleShape] = RuleShape.ROW
+    dimension: ClassVar[Dimension]
+
+    @classmethod
+    @abstractmethod
+    def build(cls, spec: RuleSpec, contract: Contract) -> RowRule:
+        """Build the rule for a contract."""
+
+    @abstractmethod
+    def promise(self) -> str:
+        """Say in words what must hold."""
 
     def failing(self) -> str:
         """Say which applicable rows break the rule; never null."""
@@ -112,6 +124,18 @@ class TableRule:
     def chosen(self, subject: Subject) -> str:
         """Give the rows that `where` lets through, as an SQL relation."""
         return f"(SELECT * FROM {subject.relation} WHERE ({self.spec.where}) IS TRUE)" if self.spec.where else subject.relation
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """Have something computed before its SQL can run; an audit does so once, and what goes wrong is the verdict error."""
+
+    def prepare(self, session: Session, subject: Subject) -> bool | None:
+        """Compute what the rule's SQL refers to, in temporary tables of the session.
+
+        A rule that turns out to judge the table as a whole, and no single row, says whether it holds; all others give None.
+        """
+        ...
 
 
 def _unsupported(kind: str, method: str) -> Unsupported:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from limnos.model.names import literal
+from limnos.model.names import literal, quoted
 from limnos.model.types import sql_type, type_name
 
 Value: TypeAlias = Any
@@ -48,6 +48,27 @@ def sql_value(value: Value, kind: pa.DataType) -> str:
     text = value.isoformat() if isinstance(value, date | time) else str(value)
     # A float column is compared as the double that was written: rounding the bound to float would move it.
     return f"CAST({literal(text)} AS {'DOUBLE' if pa.types.is_float32(kind) else sql_type(kind)})"
+
+
+def among(column: str, values: Sequence[Value], kind: pa.DataType) -> str:
+    """Write the SQL condition that a column is one of some values.
+
+    Examples:
+        >>> print(among("a", [1, 2], pa.int64()))
+        "a" IN (CAST('1' AS BIGINT), CAST('2' AS BIGINT))
+    """
+    return f"{quoted(column)} IN ({', '.join(sql_value(value, kind) for value in values)})"
+
+
+def shown(values: Sequence[Value]) -> str:
+    """Say a list of values in words, the first ten of them.
+
+    Examples:
+        >>> shown(range(12))
+        '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more'
+    """
+    more = f" and {len(values) - 10} more" if len(values) > 10 else ""
+    return ", ".join(str(value) for value in values[:10]) + more
 
 
 def comparable(value: Value) -> Value:
