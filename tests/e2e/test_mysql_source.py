@@ -19,7 +19,7 @@ from limnos.model.extract import Extract
 from limnos.model.names import TableName
 from limnos.model.project import Protect, SourceConfig
 from limnos.model.secret import Secret
-from limnos.sources.mysql import MariadbSource
+from limnos.sources.mysql import MariadbSource, lanes
 from limnos.sources.mysql.source import MysqlReading
 
 pytestmark = pytest.mark.e2e
@@ -182,7 +182,27 @@ def test_a_large_table_is_read_by_several_connections_at_once_and_each_row_arriv
         first = next(stream)
         assert [thread.name for thread in threading.enumerate()].count("limnos-mysql") == 2
         found = [value for batch in (first, *stream) for value in batch.column(0).to_pylist()]
-        assert extract.rows == len(found) == len(set(found)) == 18000
+        assert extract.counted is not None
+        assert extract.read == len(found) == len(set(found)) == 18000
+
+
+def test_the_rows_of_a_large_table_are_counted_by_the_server_and_not_by_what_arrives(
+    database: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _wide(run)
+    made = lanes.batch
+    monkeypatch.setattr(lanes, "batch", lambda *given: made(*given).slice(1))
+    with _source(database, Protect(connections=2)).open() as reading:
+        extract = _read(reading, "t")
+        batches = list(extract.batches or ())
+        assert extract.read == 18000 == sum(each.num_rows for each in batches) + len(batches)
+
+
+def test_a_server_that_is_to_be_spared_counts_the_rows_of_a_large_table_first(database: str, run: Run) -> None:
+    _wide(run)
+    with _source(database, Protect(connections=2, max_rows_per_s=10_000_000)).open() as reading:
+        extract = _read(reading, "t")
+        assert (extract.counted, extract.rows, extract.read) == (None, 18000, 18000)
 
 
 def test_a_stream_that_is_given_up_ends_its_statements_and_leaves_the_snapshot_usable(

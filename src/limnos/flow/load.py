@@ -129,7 +129,7 @@ class _Full:
             return snapshot_merge(loading, settled, replace(extract, position=position or extract.position))
         contract = loading.bookkeeping.kept_in(settled.contract)
         layout = loading.parts.catalog.layout(contract, loading.run_id, replace=True)
-        loading.step("table.write", f"{extract.read:,} rows")
+        loading.step("table.write", "rows, counted as they come" if extract.counted else f"{extract.read:,} rows")
         with loading.parts.engine.session() as session:
             landed = landing.land(loading.parts.engine, session, extract, contract, layout, _Remembering(loading))
             loading.step("table.landed", f"{landed.rows:,} rows")

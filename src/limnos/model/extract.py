@@ -20,7 +20,8 @@ class Extract:
 
     `schema` is that of the raw rows: a column whose values may not fit the contract's type comes as text, and is converted on
     the way in. Of `batches`, one in which all values of such a column have a type may bear them so instead. `rows` is counted by the
-    source independently of the stream: `read` in the accounting.
+    source independently of the stream: `read` in the accounting. A source that can tell it only once `batches` are drained gives
+    `counted` instead, and zero `rows`.
 
     `rejects` is an SELECT of what could not even become a row, with the columns `origin VARCHAR, raw BLOB, reason VARCHAR`; `rejected`
     says how many; they count as read.
@@ -39,8 +40,9 @@ class Extract:
     rejected: int = 0
     origins: Callable[[Sequence[int]], Sequence[str]] | None = None
     chunks: Chunks | None = None
+    counted: Callable[[], int] | None = None
 
     @property
     def read(self) -> int:
-        """All that the source held: rows and what could not become a row."""
-        return self.rows + self.rejected
+        """All that the source held: rows and what could not become a row; with `counted` only once the batches are drained."""
+        return (self.counted() if self.counted else self.rows) + self.rejected

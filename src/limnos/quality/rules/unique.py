@@ -45,12 +45,20 @@ class Unique(SetRule):
 
 
 def copies(relation: str, columns: Sequence[str], condition: str) -> str:
-    """Select `_file, _row` of every row under the condition whose key another such row has too."""
+    """Select `_file, _row` of every row under the condition whose key another such row has too.
+
+    Copies have the same hash: the hashes are sorted, and keys are compared only where one comes twice. To group all keys takes half as long
+    again and twice the memory.
+    """
     keys = ", ".join(quoted(name) for name in columns)
     same = " AND ".join(f"one.{quoted(name)} = many.{quoted(name)}" for name in columns)
+    hashed = f"(SELECT _file, _row, {keys}, hash({keys}) AS limnos_hash FROM {relation} WHERE {condition})"
+    sorted_ = f"SELECT limnos_hash AS this, lag(limnos_hash) OVER (ORDER BY limnos_hash) AS last FROM {hashed}"
+    suspects = f"{hashed} SEMI JOIN twice ON limnos_hash = this"
     return (
-        f"SELECT one._file, one._row FROM (SELECT _file, _row, {keys} FROM {relation} WHERE {condition}) AS one "
-        f"SEMI JOIN (SELECT {keys} FROM {relation} WHERE {condition} GROUP BY {keys} HAVING count(*) > 1) AS many ON {same}"
+        f"SELECT _file, _row FROM (WITH twice AS MATERIALIZED (SELECT this FROM ({sorted_}) WHERE this = last) "
+        f"SELECT one._file, one._row FROM (FROM {suspects}) AS one "
+        f"SEMI JOIN (SELECT {keys} FROM {suspects} GROUP BY {keys} HAVING count(*) > 1) AS many ON {same})"
     )
 
 

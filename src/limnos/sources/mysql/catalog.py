@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from limnos.model.contract import RuleSpec
-from limnos.sources.mysql.address import Connection, ask
+from limnos.sources.mysql.address import Connection, ask, is_mariadb
+from limnos.sources.mysql.checks import Operand, in_sql, of_text
 from limnos.sources.mysql.columns import SourceColumn
+from limnos.sources.mysql.driver import pymysql
+from limnos.sources.mysql.refusals import number_of
 
 RELATIONS = """
 SELECT table_name, table_type, coalesce(engine, ''), coalesce(table_comment, '') FROM information_schema.tables
@@ -26,6 +29,21 @@ FOREIGN_KEYS = """
 SELECT constraint_name, referenced_table_name, column_name, referenced_column_name FROM information_schema.key_column_usage
 WHERE table_schema = %s AND table_name = %s AND referenced_table_schema = table_schema ORDER BY constraint_name, ordinal_position
 """
+CHECKS = """
+SELECT constraint_name, check_clause FROM information_schema.check_constraints
+WHERE constraint_schema = %s AND table_name = %s ORDER BY constraint_name
+"""
+CHECKS_OF_MYSQL = """
+SELECT constraint_name, check_clause FROM information_schema.check_constraints
+JOIN information_schema.table_constraints USING (constraint_schema, constraint_name)
+WHERE constraint_schema = %s AND table_name = %s AND enforced = 'YES' ORDER BY constraint_name
+"""
+TEXTS = """
+SELECT column_name, character_set_name, collation_name FROM information_schema.columns
+WHERE table_schema = %s AND table_name = %s AND data_type IN ('char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext')
+"""
+# MySQL before 8.0.16 has none.
+_UNKNOWN_TABLE = 1109
 # Engines that show each transaction the database as it was when it began.
 _VERSIONED = frozenset({"innodb", "rocksdb", "tokudb"})
 
@@ -79,4 +97,20 @@ def rules(
         parts = list(each)
         children, parents = tuple(part[2] for part in parts), [part[3] for part in parts]
         found.append(RuleSpec("foreign_key", children, {"references": f"{namespace}.{parts[0][1]}", "columns": parents}))
+    found += _checks(connection, database, table, described)
     return key, list({rule.name: rule for rule in found}.values())
+
+
+def _checks(connection: Connection, database: str, table: str, described: Sequence[SourceColumn]) -> list[RuleSpec]:
+    try:
+        said = ask(connection, CHECKS if is_mariadb(connection) else CHECKS_OF_MYSQL, database, table)
+    except pymysql.MySQLError as error:
+        if number_of(error) == _UNKNOWN_TABLE:
+            return []
+        raise
+    if not said:
+        return []
+    texts = {name: of_text(str(characters), str(collation)) for name, characters, collation in ask(connection, TEXTS, database, table)}
+    operands = {column.name: texts.get(column.name) or Operand(column.compared) for column in described}
+    found = [(name, *in_sql(str(clause), operands)) for name, clause in said]
+    return [RuleSpec("sql", names, {"expression": condition}, name=f"sql:{name}") for name, condition, names in found if condition]

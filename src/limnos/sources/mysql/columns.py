@@ -16,6 +16,7 @@ from enum import StrEnum
 import pyarrow as pa
 
 from limnos.model.names import quoted
+from limnos.sources.conditions import Kind
 
 _LABEL = re.compile(r"'((?:[^'\\]|''|\\.)*)'")
 _INTEGERS: Mapping[str, tuple[pa.DataType, pa.DataType]] = {
@@ -84,6 +85,15 @@ class SourceColumn:
         if self.kind in _TEMPORAL:
             return Order.INSTANT
         return Order.NUMBER if self.kind in {*_INTEGERS, "decimal", "double"} else Order.NONE
+
+    @property
+    def compared(self) -> Kind:
+        """What its values are compared as in a constraint, but for text; a `timestamp` is compared in the time zone of its writer."""
+        if self.kind in _INTEGERS and self.kind != "year":
+            return Kind.INTEGER
+        if self.kind == "decimal" and pa.types.is_decimal(self.type):
+            return Kind.DECIMAL
+        return {"float": Kind.FLOAT, "double": Kind.FLOAT, "date": Kind.DATE, "datetime": Kind.TIMESTAMP}.get(self.kind, Kind.OPAQUE)
 
     @property
     def announced(self) -> pa.DataType:

@@ -28,13 +28,21 @@ _WAIT_S = 0.1
 _BATCHES_AHEAD = 2
 
 
+@dataclass(slots=True)
+class Tally:
+    """Add up how many rows the server says that its SELECTs found; it says so after each of them, apart from the rows."""
+
+    rows: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Describe the rows of SELECTs: the schema that is announced, and what the catalog says of each column."""
+    """Describe the rows of SELECTs: the schema that is announced, what the catalog says of each column, and who counts the rows."""
 
     selects: Sequence[str]
     schema: pa.Schema
     columns: Sequence[SourceColumn]
+    tally: Tally | None = None
 
 
 class Lanes:
@@ -201,11 +209,18 @@ class Stream:
                     made = self._batch(block)
                     self._lanes.pace.take(made.num_rows)
                     self._hand(ready, made)
+            self._tell(connection)
         finally:
             with self._turn:
                 self._reading.discard(connection)
             if rows is not None and not rows.drained:
                 connection.close()
+
+    def _tell(self, connection: Connection) -> None:
+        if self._result.tally is not None:
+            ((found,),) = ask(connection, "SELECT FOUND_ROWS()")
+            with self._turn:
+                self._result.tally.rows += int(found)
 
     def _hand(self, ready: Queue[pa.RecordBatch | BaseException | None], made: pa.RecordBatch | BaseException | None) -> None:
         while not self._stopped.is_set():

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from limnos.model.names import quoted
 from limnos.model.types import canonical
-from limnos.sources.postgres.checks import Kind
+from limnos.sources.conditions import Kind
 
 _MOST_DIGITS = 38
 _TEXT = "text"
