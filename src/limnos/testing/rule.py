@@ -29,7 +29,9 @@ from limnos.ports import Engine, Rule, Session
 from limnos.quality.audit import audit
 from limnos.quality.rules.aggregate import Aggregate
 from limnos.quality.rules.monotonic import Monotonic
+from limnos.quality.rules.query import Query
 from limnos.quality.rules.row_change import RowChange
+from limnos.testing.other_database import returned
 
 Row = Mapping[str, Any]
 TABLE, PARENT = TableName("suite", "things"), TableName("suite", "parents")
@@ -192,8 +194,13 @@ def _agree(session: Session, rule: Rule, where: Callable[[Row], bool], rows: lis
     held = _table(rows).to_pylist()
     chosen = [index for index, row in enumerate(held) if where(row)]
     judged = [held[index] for index in chosen]
-    before = {"previous_rows": len(parents)} if isinstance(rule, RowChange) else {}
-    failing = rule.oracle(judged, {PARENT: _table(parents).to_pylist(), TABLE: held}, NOW, **before)
+    others = {PARENT: _table(parents).to_pylist(), TABLE: held}
+    if isinstance(rule, Query):
+        places = {row["_row"] for row in returned(rule.sql, others, CONTRACT.names)}
+        failing = {index for index, place in enumerate(chosen) if place in places}
+    else:
+        before = {"previous_rows": len(parents)} if isinstance(rule, RowChange) else {}
+        failing = rule.oracle(judged, others, NOW, **before)
     if rule.shape is RuleShape.TABLE:
         assert (found.verdict.outcome is Outcome.FAIL) == (failing == {-1})
         assert found.verdict.denominator in {0, 1}
