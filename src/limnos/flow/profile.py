@@ -79,7 +79,7 @@ def measured(parts: Parts, table: TableName, *, column: str = "", as_of: datetim
             columns.append(one)
             inclusions += included
             parts.step("profile", table, one.name, done=len(columns), total=len(schema))
-        identifying = find_keys(session, rows, columns, () if column else contract.key)
+        identifying = find_keys(session, rows, columns, () if column else _key(contract))
     return Profiled(
         TableProfile(
             table,
@@ -98,6 +98,11 @@ def measured(parts: Parts, table: TableName, *, column: str = "", as_of: datetim
 def _contract(parts: Parts, relation: Relation, mark: Mark | None) -> Contract:
     table = relation.table
     return again(config_of(parts, table), mark.source_rules if mark else (), relation.schema, bookkeeping_of(parts, table))
+
+
+def _key(contract: Contract) -> tuple[str, ...]:
+    """Give the declared key; what the source promises is there as a rule only."""
+    return contract.key or next((rule.columns for rule in contract.rules if rule.kind == "primary_key"), ())
 
 
 def _allowed(rows: str, decision: Decision) -> str:
