@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
@@ -117,7 +118,8 @@ def check_numbers(found: ColumnProfile, filled: list[Any], numbers: list[Any]) -
     assert bounds == ((min(numbers), max(numbers)) if numbers else (None, None))
     finite = [float(value) for value in numbers if not math.isinf(value)]
     if finite and max(map(abs, finite)) < 1e20:
-        assert found.mean == pytest.approx(math.fsum(finite) / len(finite), rel=1e-9, abs=1e-9)
+        mean = Fraction(sum(numbers), len(numbers)) if found.type in ("int", "long") else math.fsum(finite) / len(finite)
+        assert found.mean == pytest.approx(float(mean), rel=1e-9, abs=1e-9)
         if len(finite) > 1:
             assert found.stddev == pytest.approx(statistics.stdev(finite), rel=1e-6, abs=1e-6 * max(map(abs, finite)))
         else:
@@ -156,6 +158,28 @@ def test_patterns_count_the_forms_of_the_rows(session, rows) -> None:
     counted = Counter(form(text) for text in rows if text is not None)
     assert found.pattern_rows == sum(counted.values())
     assert {one.value: one.rows for one in found.patterns} == dict(counted)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("list<string>", [["a"], [], None, ["a"]]),
+        ("struct<a:int,b:string>", [{"a": 1, "b": None}, {"a": 2, "b": "x"}, None, {"a": 1, "b": None}]),
+        ("map<string,long>", [[("a", 1)], [], None, [("a", 1)]]),
+    ],
+)
+def test_of_nested_values_nulls_and_different_ones_are_counted(session, kind, rows) -> None:
+    found = profiled(session, kind, rows)
+    assert (found.rows, found.nulls, found.distinct, found.single, found.top, found.minimum) == (4, 1, 2, 1, (), None)
+
+
+@pytest.mark.parametrize("name", ["v", "n", "N", "rows", 'a "b"', "limnos_distribution", "select"])
+def test_a_column_may_be_called_anything(session, name) -> None:
+    session.run("CREATE OR REPLACE TEMP TABLE given AS SELECT * FROM input", input=pa.table({name: ["a", "a", None]}))
+    schema = pa.schema([(name, pa.string())])
+    for limits in (Limits(), Limits(rows=1, distinct=0)):
+        ((found, _),) = profile_columns(session, "given", schema, 3, Parents.of(session, ()), limits=limits, told={})
+        assert (found.name, found.rows, found.nulls, found.distinct, found.minimum) == (name, 3, 1, 1, "a")
 
 
 def test_too_many_forms_are_told_without_repetitions(session) -> None:

@@ -114,11 +114,13 @@ def _shown(value: str) -> str:
 def _spread(session: Session, rows_of: str, kind: str) -> tuple[float | None, float | None]:
     """Give mean and standard deviation of the finite values, in double precision; nothing where they do not fit it."""
     finite = "isfinite(v)" if kind in ("float", "double") else "v IS NOT NULL"
-    rows = f"(SELECT CAST(v AS DOUBLE) AS v, n FROM {rows_of} WHERE {finite})"
+    # Whole numbers are added up exactly: near the ends of their range a double does not tell them apart.
+    total = "CAST(sum(CAST(v AS HUGEINT) * n) AS DOUBLE)" if kind in ("int", "long") else "fsum(CAST(v AS DOUBLE) * n)"
     found = session.run(
-        f"WITH rows AS {rows}, middle AS (SELECT fsum(v * n) / sum(n) AS mean, CAST(coalesce(sum(n), 0) AS BIGINT) AS n FROM rows) "
-        "SELECT any_value(middle.mean) AS mean, fsum(rows.n * (v - mean) * (v - mean)) / (any_value(middle.n) - 1) AS variance "
-        "FROM rows, middle"
+        f"WITH rows AS (SELECT v, n FROM {rows_of} WHERE {finite}), "
+        f"middle AS (SELECT {total} / sum(n) AS mean, CAST(coalesce(sum(n), 0) AS BIGINT) AS n FROM rows), "
+        "apart AS (SELECT CAST(v AS DOUBLE) - middle.mean AS v, rows.n AS n FROM rows, middle) "
+        "SELECT mean, (SELECT fsum(n * v * v) FROM apart) / (n - 1) AS variance FROM middle"
     ).to_pylist()[0]
     mean, variance = _finite(found["mean"]), _finite(found["variance"])
     return mean, variance**0.5 if mean is not None and variance is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from limnos.discovery.distribution import DISTRIBUTION
@@ -20,12 +20,12 @@ _ABOUT_KEYS = frozenset("id key code no nr num number uuid ref fk pk".split())
 
 @dataclass(frozen=True, slots=True)
 class ParentKey:
-    """Offer the key of a table as what others may refer to; `relation` is the SQL of its rows."""
+    """Offer the key of a table as what others may refer to; `relation` gives the SQL of its rows, and is asked only when it is needed."""
 
     table: TableName
     column: str
     type: str
-    relation: str
+    relation: Callable[[], str]
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Parents:
     def _compared(self, at: int, column: ColumnProfile, *, named: bool, declared: bool) -> Inclusion:
         key = self.keys[at]
         if at not in self._read:
-            chosen = f"SELECT DISTINCT {quoted(key.column)} AS v FROM {key.relation} WHERE {quoted(key.column)} IS NOT NULL"
+            chosen = f"SELECT DISTINCT {quoted(key.column)} AS v FROM {key.relation()} WHERE {quoted(key.column)} IS NOT NULL"
             self.session.run(f"CREATE TEMP TABLE limnos_parent_{at} AS {chosen}")
             self._read[at] = int(self.session.run(f"SELECT count(*) AS n FROM limnos_parent_{at}").to_pylist()[0]["n"])
         counted = "CAST(coalesce(sum(n), 0) AS BIGINT) AS n_rows, count(*) AS n_values"
@@ -84,7 +84,7 @@ def names_it(column: str, key: ParentKey) -> bool:
     """Tell whether a column is named after a key or its table: `customer_id` and `customer` after `customers.id`.
 
     Examples:
-        >>> orders = ParentKey(TableName("shop", "customers"), "id", "long", "")
+        >>> orders = ParentKey(TableName("shop", "customers"), "id", "long", str)
         >>> [names_it(name, orders) for name in ("customer_id", "customer", "id", "customer_name")]
         [True, True, False, False]
     """

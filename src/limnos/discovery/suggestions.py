@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from limnos.discovery.shapes import pattern
 from limnos.discovery.spellings import words
+from limnos.model.bookkeeping import Bookkeeping
 from limnos.model.contract import Contract, RuleSpec, Severity
 from limnos.model.data import Snapshot
 from limnos.model.profile import ColumnProfile, Suggestion, TableProfile, wilson
@@ -31,12 +32,16 @@ _FRESH_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Hold what rules are proposed from: a profile with all its values, the contract of today, and the versions, oldest first."""
+    """Hold what rules are proposed from: a profile with all its values, the contract of today, and the versions, oldest first.
+
+    `kept` are the columns that are no source's: of a table that keeps old rows, nothing follows for the keys of those that hold now.
+    """
 
     profile: TableProfile
     contract: Contract
     history: Sequence[Snapshot]
     now: datetime
+    kept: Bookkeeping = field(default_factory=Bookkeeping)
 
 
 def propose(evidence: Evidence) -> tuple[tuple[Suggestion, ...], tuple[str, ...]]:
@@ -60,7 +65,7 @@ def _few_versions(versions: int) -> str:
 
 def _of_column(column: ColumnProfile, evidence: Evidence, key: set[str]) -> Iterator[Suggestion]:
     """Propose for one column; of what says the same of its values, only the first."""
-    if column.name not in evidence.contract.names:
+    if column.name not in evidence.contract.names or column.name in evidence.kept.names:
         return
     ruled = {rule.kind for rule in evidence.contract.rules if rule.columns == (column.name,)}
     if column.name not in key:
@@ -129,6 +134,8 @@ def _signed(column: ColumnProfile) -> Iterator[Suggestion]:
 def _keys(evidence: Evidence) -> Iterator[Suggestion]:
     """Propose the key that is most likely meant for one, and that what is called an identifier stays one."""
     contract, profile = evidence.contract, evidence.profile
+    if evidence.kept.names:
+        return
     types = {column.name: column.type for column in profile.columns}
     keyed = contract.key or any(rule.kind == "primary_key" for rule in contract.rules)
     unique = {rule.columns for rule in contract.rules if rule.kind in ("primary_key", "unique")}

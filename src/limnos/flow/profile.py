@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from limnos.discovery.inclusions import ParentKey, Parents, names_it
 from limnos.discovery.keys import find_keys
@@ -141,7 +142,7 @@ def _parent_keys(
         relation = parts.catalog.relation(snapshot)
         parent = _contract(parts, relation, marks.get(table))
         for name in _single_keys(parent, decision):
-            key = ParentKey(table, name, type_name(parent.column(name).type), current_rows(parts, session, relation))
+            key = ParentKey(table, name, type_name(parent.column(name).type), partial(current_rows, parts, session, relation))
             close = table in said or any(names_it(column.name, key) for column in contract.columns)
             others += not close
             if close or others <= _MOST_PARENTS:

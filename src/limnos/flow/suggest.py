@@ -12,7 +12,7 @@ from limnos.discovery.suggestions import Evidence, propose
 from limnos.errors import LimnosError, StorageFailed
 from limnos.flow.parts import Parts
 from limnos.flow.profile import Profiled, measured
-from limnos.flow.sourcing import current_rows
+from limnos.flow.sourcing import bookkeeping_of, current_rows
 from limnos.model.names import TableName
 from limnos.model.profile import Suggestion, Suggestions
 from limnos.model.subject import Subject
@@ -35,7 +35,7 @@ def suggest(parts: Parts, table: TableName, *, write: bool = False) -> Suggestio
     """
     found = measured(parts, table)
     history = parts.catalog.history(table)
-    proposed, notes = propose(Evidence(found.profile, found.contract, history, datetime.now(UTC)))
+    proposed, notes = propose(Evidence(found.profile, found.contract, history, datetime.now(UTC), bookkeeping_of(parts, table)))
     kept = _kept(parts, found, proposed)
     path = parts.project.root / FILE
     old = path.read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ import pytest
 
 from limnos.discovery.shapes import pattern
 from limnos.discovery.suggestions import Evidence, propose
+from limnos.model.bookkeeping import Bookkeeping
 from limnos.model.contract import Column, Contract, RuleSpec, Severity
 from limnos.model.data import Snapshot
 from limnos.model.names import TableName
@@ -133,6 +134,17 @@ def test_volume_and_freshness_need_three_versions() -> None:
     found = proposed(at, versions=3)
     assert found["row_count"].rule.arguments == {"min": 499}
     assert found["freshness:at"].rule.arguments == {"max": "6h"}
+
+
+def test_of_a_table_that_keeps_old_rows_no_key_is_proposed() -> None:
+    at = column("valid_from", "timestamptz")
+    snapshot = Snapshot(TABLE, 1, 1_000, NOW, "run")
+    profile = TableProfile(TABLE, snapshot, 1_000, (column("id", distinct=1_000), at), (CandidateKey(("id",)),))
+    contract = Contract(TABLE, tuple(Column(one.name, parse_type(one.type)) for one in profile.columns))
+    names = [
+        [one.rule.name for one in propose(Evidence(profile, contract, (), NOW, Bookkeeping(history=kept)))[0]] for kept in (False, True)
+    ]
+    assert names == [["primary_key:id", "not_null:valid_from"], ["not_null:id"]]
 
 
 def test_a_table_of_old_events_is_not_asked_to_be_fresh() -> None:
