@@ -16,6 +16,7 @@ from limnos.model.anomaly import Anomaly, Backtest
 from limnos.model.comparison import Comparison
 from limnos.model.names import TableName
 from limnos.model.place import Place
+from limnos.model.profile import Suggestions, TableProfile
 from limnos.model.project import Project
 from limnos.model.run import Finding, Plan, RunResult, Step, TableResult
 from limnos.model.state import EntryStatus, HistoryEntry, QuarantineCount, QuarantineEntry, ReleaseResult, TableState, Trust
@@ -217,6 +218,35 @@ class Lake:
         from limnos.flow.query import query  # noqa: PLC0415 start-up
 
         return query(self._parts, sql, as_of=as_of)
+
+    def profile(self, table: str, *, column: str = "", as_of: datetime | None = None, personal: bool = False) -> TableProfile:
+        """Say what a published table holds: counts, ranges, quantiles, top values, patterns, keys and references.
+
+        `column` asks for one column, `as_of` goes back in time. Values of columns that hold personal data are left out, unless `personal`.
+
+        Raises:
+            UnknownName: If there is no such table or column.
+            VersionExpired: If the version of that time is kept no longer.
+            Refused: If the policy refuses the table.
+        """
+        from limnos.flow.profile import profile  # noqa: PLC0415 start-up
+
+        return profile(self._parts, TableName.parse(table), column=column, as_of=as_of, personal=personal)
+
+    def suggest(self, table: str, *, write: bool = False) -> Suggestions:
+        """Propose rules that a published table keeps, with the evidence for each, as a change of limnos.yml.
+
+        With `write` they are added there, and hold from the next verb of a lake that is opened anew.
+
+        Raises:
+            UnknownName: If there is no such table.
+            Refused: If the policy refuses the table.
+            ProjectInvalid: If limnos.yml is written in a way that the rules have to be added to by hand.
+            StorageFailed: If limnos.yml cannot be written.
+        """
+        from limnos.flow.suggest import suggest  # noqa: PLC0415 start-up
+
+        return suggest(self._parts, TableName.parse(table), write=write)
 
     @cached_property
     def quarantine(self) -> Quarantine:

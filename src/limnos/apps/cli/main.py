@@ -26,6 +26,8 @@ VERBS = {
     "upkeep": ("upkeep", "Compact files and let old versions go; no row changes."),
     "quarantine": ("quarantine", "List, show, release or reject the rows that were held back."),
     "query": ("query", "Ask the published tables a question in SQL."),
+    "profile": ("profile", "Show what a table holds: nulls, ranges, patterns, keys and references."),
+    "suggest": ("suggest", "Propose rules for a table, with the evidence for each."),
     "status": ("state", "Show how each table stands."),
     "why": ("state", "Show whether a table can be trusted, and the evidence."),
     "anomalies": ("anomalies", "Show what departs from its own history."),

@@ -32,7 +32,7 @@ def query(terminal: Terminal, sql: str, form: str | None, output: str | None, as
     if sql == "-":
         sql = sys.stdin.read()
     _require_place(form, output)
-    at = _moment(as_of)
+    at = moment_of(as_of)
     with terminal.lake().query(sql, as_of=at) as result:
         if output is not None:
             from limnos.sinks.files import FileSink  # noqa: PLC0415 only where a file is written
@@ -59,7 +59,12 @@ def _require_place(form: str, output: str | None) -> None:
         )
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_of(text: str | None) -> datetime | None:
+    """Read the point in time of `--as-of`.
+
+    Raises:
+        RequestError: If it is none.
+    """
     if text is None:
         return None
     try:
