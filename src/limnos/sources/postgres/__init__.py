@@ -118,7 +118,7 @@ class PostgresReading:
     def _counted(self, table: catalog.Table) -> Iterable[Chunk]:
         """Count the rows of each chunk, and sum up their versions; a chunk without rows is none."""
         division = transfer.divide(self._connection, table)
-        versions = catalog.VERSION if self._connection.info.server_version >= catalog.TID_HASHES else catalog.OLD_VERSION
+        versions = table.version if self._connection.info.server_version >= catalog.TID_HASHES else catalog.OLD_VERSION
         asked = [
             f"SELECT {start}::int8, count(*), sum({versions})::text FROM {self._sql(table.name)} WHERE {where}"
             for start, where in division.ranges().items()
