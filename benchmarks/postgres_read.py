@@ -80,6 +80,7 @@ def load() -> float:
         lake = Lake(directory)
         lake.query("select 1").to_arrow()
         # Imports are outside the measured part on both sides.
+        import limnos.flow.run
         import limnos.sources.postgres
         import limnos.tables.iceberg  # noqa: F401
 

@@ -224,6 +224,18 @@ def test_a_fingerprint_sees_what_changes_rows(database: str, run: Run, change: s
         assert reading.position("t") != before
 
 
+def test_a_fingerprint_tells_rows_of_one_transaction_at_one_place_in_two_tables_apart(database: str, run: Run) -> None:
+    run("CREATE TABLE t (id int)")
+    run("CREATE TABLE a AS SELECT 1 AS id; CREATE TABLE b AS SELECT 2 AS id")
+    found: list[tuple[object, object]] = []
+    for change in ("SELECT", "ALTER TABLE a INHERIT t", "ALTER TABLE a NO INHERIT t; ALTER TABLE b INHERIT t"):
+        run(change)
+        with _source(database).open() as reading:
+            found.append((reading.position("t").value["rows"], reading.position("t").value["versions"]))
+    assert [rows for rows, _ in found] == [0, 1, 1]
+    assert len(set(found)) == 3
+
+
 def _since(reading: Reading, table: str, window: Window) -> Extract:
     assert isinstance(reading, PostgresReading)
     return reading.read_since(table, reading.describe(table, TableName("shop", table)), window)

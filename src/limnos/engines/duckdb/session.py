@@ -19,7 +19,8 @@ from limnos.model.data import Layout, Relation, WrittenFile
 from limnos.model.names import literal, quoted
 
 BATCH_ROWS = 65_536
-_CODEC = "zstd"
+# Both below the engine's own: a fifth less work, for files 1 % larger. Who has more values than that in a row group gets no dictionary.
+_CODEC = "COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 8192"
 # Of a row group, each thread holds the rows and what they are compressed to. Two thirds of the default, for files 1 % larger.
 _ROWS_AT_ONCE = 81_920
 _BOUNDED_GROUP_BYTES = 16 * 1024 * 1024
@@ -144,7 +145,7 @@ def _of_session(error: duckdb.Error) -> LimnosError:
 
 def _copy(sql: str, layout: Layout, *, bounded: bool) -> str:
     selected, target = f"SELECT * FROM ({sql})", layout.directory
-    options = ["FORMAT parquet", f"COMPRESSION {_CODEC}", "RETURN_STATS"]
+    options = ["FORMAT parquet", _CODEC, "RETURN_STATS"]
     if bounded:
         options.append(f"ROW_GROUP_SIZE_BYTES {_BOUNDED_GROUP_BYTES}")
     if layout.field_ids:

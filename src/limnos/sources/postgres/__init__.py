@@ -118,7 +118,7 @@ class PostgresReading:
     def _counted(self, table: catalog.Table) -> Iterable[Chunk]:
         """Count the rows of each chunk, and sum up their versions; a chunk without rows is none."""
         division = transfer.divide(self._connection, table)
-        versions = catalog.VERSION if self._connection.info.server_version >= catalog.TID_HASHES else catalog.OLD_VERSION
+        versions = table.version if self._connection.info.server_version >= catalog.TID_HASHES else catalog.OLD_VERSION
         asked = [
             f"SELECT {start}::int8, count(*), sum({versions})::text FROM {self._sql(table.name)} WHERE {where}"
             for start, where in division.ranges().items()
@@ -130,23 +130,25 @@ class PostgresReading:
     def _scanned(self, selects: Sequence[str]) -> Iterable[tuple[Any, ...]]:
         """Give the one row of each SELECT, paced by the rows that it counts as its second value.
 
-        The server runs each on one core: several connections share them, as its own workers would.
+        The server runs one of several on one core: several connections share them, as its own workers would, each taking the next.
         """
         lanes = min(self._config.protect.connections, len(selects))
+        # Of a list, several threads may take the next one.
+        unasked = iter(selects)
 
-        def paced(connection: psycopg.Connection[Any], lane: int) -> Iterator[tuple[Any, ...]]:
+        def paced(connection: psycopg.Connection[Any]) -> Iterator[tuple[Any, ...]]:
             with self._pace.lane():
-                for select in selects[lane::lanes]:
+                for select in unasked:
                     (row,) = catalog.ask(connection, select)
                     self._pace.scanned(row[1])
                     yield row
 
-        def share(lane: int) -> list[tuple[Any, ...]]:
+        def share(_: int) -> list[tuple[Any, ...]]:
             with self._another() as connection:
-                return list(paced(connection, lane))
+                return list(paced(connection))
 
         if lanes == 1:
-            return list(paced(self._connection, 0))
+            return list(paced(self._connection))
 
         with ThreadPoolExecutor(lanes) as pool:
             return sorted(row for rows in pool.map(share, range(lanes)) for row in rows)

@@ -20,7 +20,7 @@ SELECT c.oid::int8, c.relname, c.relkind::text,
        c.relkind IN ('r', 'm', 'p') AND NOT EXISTS (
            SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid LEFT JOIN pg_am a ON a.oid = l.relam
            WHERE t.isleaf AND (l.relkind NOT IN ('r', 'm') OR a.amname <> 'heap')),
-       obj_description(c.oid, 'pg_class')
+       obj_description(c.oid, 'pg_class'), c.relhassubclass
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
 ORDER BY c.relname
@@ -67,9 +67,10 @@ FROM pg_constraint c WHERE c.conrelid = %s AND c.contype = 'c' AND c.convalidate
     WHERE a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey) AND NOT l.collisdeterministic)
 ORDER BY c.conname
 """
-# The version of a row as a number: the place of the row, hashed with its table and the transaction that wrote it. That one has no cast to a
-# number; its distance from another one has, and the subtraction cancels the moving end of both.
-VERSION = "hashtidextended(ctid, ((age('3'::xid)::int8 - age(xmin)) & 4294967295) | (tableoid::int8 << 32))"
+# The version of a row as a number: the place of the row, hashed with the transaction that wrote it, and with its table where there are
+# several. A transaction has no cast to a number; its distance from another one has, and the subtraction cancels the moving end of both.
+VERSION = "hashtidextended(ctid, (age('3'::xid)::int8 - age(xmin)) & 4294967295)"
+VERSION_OF_SEVERAL = f"{VERSION[:-1]} | (tableoid::int8 << 32))"
 OLD_VERSION = "hashtextextended(concat_ws(' ', tableoid, ctid, xmin), 0)"
 TID_HASHES = 140_000
 # What changes the visible rows of a table but touches none of them.
@@ -104,13 +105,22 @@ FROM pg_class c WHERE c.oid = ANY(%s) ORDER BY c.relname
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Name a relation of the schema; `versioned` ones show the version of each row, so they have a fingerprint."""
+    """Name a relation of the schema; `versioned` ones show the version of each row, so they have a fingerprint.
+
+    One that has `several` tables below it also gives their rows.
+    """
 
     oid: int
     name: str
     kind: str
     versioned: bool
     description: str
+    several: bool = False
+
+    @property
+    def version(self) -> str:
+        """The SQL of a row's version."""
+        return VERSION_OF_SEVERAL if self.several else VERSION
 
 
 def ask(connection: psycopg.Connection[Any], sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -128,7 +138,10 @@ def ask(connection: psycopg.Connection[Any], sql: str, *values: object) -> list[
 
 def tables(connection: psycopg.Connection[Any], schema: str) -> dict[str, Table]:
     """Find the relations of a schema, by name; partitions are part of their table."""
-    return {name: Table(oid, name, kind, versioned, text or "") for oid, name, kind, versioned, text in ask(connection, RELATIONS, schema)}
+    return {
+        name: Table(oid, name, kind, versioned, text or "", several)
+        for oid, name, kind, versioned, text, several in ask(connection, RELATIONS, schema)
+    }
 
 
 def columns(connection: psycopg.Connection[Any], table: Table) -> tuple[SourceColumn, ...]:
