@@ -7,11 +7,13 @@ from collections.abc import Generator
 from pathlib import Path
 
 import psycopg
+import pymysql
 import pytest
-from services import Postgres
+from services import MariaDB, Postgres
 
+from limnos.sources.mysql import chunks
 from limnos.sources.postgres import transfer
-from tests.crash.shops import CHUNK_BLOCKS, POSTGRES_TABLE, Shop
+from tests.crash.shops import CHUNK_BLOCKS, CHUNK_BYTES, MARIADB_TABLE, POSTGRES_TABLE, MariaShop, Shop
 
 
 @pytest.fixture
@@ -27,3 +29,18 @@ def shop(postgres_server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         yield made
         owner.execute(f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{name}'")
         owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def maria(mariadb_server: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[MariaShop]:
+    name = f"t{uuid.uuid4().hex}"
+    at = {"host": mariadb_server.host, "port": mariadb_server.port, "user": mariadb_server.user, "password": mariadb_server.password}
+    with pymysql.connect(**at, autocommit=True) as owner, owner.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+        made = MariaShop(tmp_path, mariadb_server.url(name))
+        made.execute(MARIADB_TABLE)
+        made.declare("cdc")
+        monkeypatch.setenv("SHOP_DSN", made.url)
+        monkeypatch.setattr(chunks, "CHUNK_BYTES", CHUNK_BYTES)
+        yield made
+        cursor.execute(f"DROP DATABASE {name}")

@@ -8,8 +8,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import psycopg
+import pymysql
 
 from limnos import Lake
 from limnos.model.chunk import LandedChunk
@@ -20,7 +23,7 @@ from limnos.tables import chunks
 from tests.crash import world
 
 ROWS, CHUNKS, MOST = 9_000, 8, 490
-CHUNK_BLOCKS = 16
+CHUNK_BLOCKS, CHUNK_BYTES = 16, 256 * 1024
 # Dates and amounts that no type of the lake holds, some in each chunk, and sizes that break a rule.
 POSTGRES_TABLE = f"""
 CREATE TABLE big AS SELECT n::int AS id, n % 500 AS size,
@@ -111,3 +114,34 @@ class Shop:
         """Describe the published files of the table."""
         catalog = Lake(self.home)._parts.catalog
         return catalog.files(catalog.pin()[TableName("shop", "big")])
+
+
+MARIADB_TABLE = f"""
+CREATE TABLE big (id int PRIMARY KEY, size int, amount decimal(12,2), pad varchar(100), day date) ENGINE = InnoDB;
+INSERT INTO big SELECT seq, seq % 500, seq / 4.0, repeat('x', 60),
+    IF(seq % 700 = 1, '0000-00-00', date '2024-01-01' + INTERVAL seq % 365 DAY) FROM seq_1_to_{ROWS};
+ANALYZE TABLE big
+"""
+
+
+@dataclass
+class MariaShop(Shop):
+    """The same over a table of a MariaDB database, followed by its log."""
+
+    kind: str = "mariadb"
+    small: tuple[str, str, int] = ("limnos.sources.mysql.chunks", "CHUNK_BYTES", CHUNK_BYTES)
+
+    def execute(self, sql: str) -> None:
+        with self._connected() as writer, writer.cursor() as cursor:
+            for statement in sql.split(";"):
+                cursor.execute(statement)
+
+    def held(self) -> Sequence[tuple[int, int, str, str]]:
+        with self._connected() as reader, reader.cursor() as cursor:
+            cursor.execute("SELECT id, size, CAST(amount AS CHAR), CAST(day AS CHAR) FROM big ORDER BY id")
+            return cursor.fetchall()
+
+    def _connected(self) -> pymysql.connections.Connection[Any]:
+        at = urlsplit(self.url)
+        words = {"host": at.hostname, "port": at.port, "user": at.username, "password": unquote(at.password or "")}
+        return pymysql.connect(**words, database=at.path[1:], autocommit=True, sql_mode="")
