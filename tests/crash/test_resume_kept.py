@@ -15,9 +15,19 @@ PARTITIONED, HISTORY = "partition: month(day)", "history: scd2"
 CHANGES = "UPDATE big SET pad = 'y' WHERE id = 3; DELETE FROM big WHERE id = 1500; INSERT INTO big VALUES (99999, 1, 2, 'z', '2024-02-02')"
 
 
-@pytest.mark.parametrize(("step", "done"), [("table.chunk", 5), ("table.rewritten", 0), ("table.staged", 0)])
-def test_a_partitioned_table_reads_only_what_is_missing_and_has_few_files(shop: Shop, step: str, done: int) -> None:
-    shop.declare(kept=PARTITIONED)
+@pytest.mark.parametrize(
+    ("partition", "count", "step", "done"),
+    [
+        ("month(day)", 12, "table.chunk", 5),
+        ("month(day)", 12, "table.rewritten", 0),
+        ("truncate(5000, id)", 2, "table.chunk", 5),
+        ("truncate(5000, id)", 2, "table.staged", 0),
+    ],
+)
+def test_a_partitioned_table_reads_only_what_is_missing_and_has_few_files(
+    shop: Shop, partition: str, count: int, step: str, done: int
+) -> None:
+    shop.declare(kept=f'partition: "{partition}"')
     shop.perish(step, done)
     there = done or CHUNKS
     result = shop.run()
@@ -26,7 +36,7 @@ def test_a_partitioned_table_reads_only_what_is_missing_and_has_few_files(shop: 
     assert result.tables[0].read == ROWS
     shop.verify()
     files = shop.files()
-    assert len(files) == len({file.partition for file in files}) == 12
+    assert len(files) == len({file.partition for file in files}) == count
     assert shop.remembered() == []
 
 

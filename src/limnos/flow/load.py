@@ -34,8 +34,11 @@ from limnos.quality import audit as auditing
 from limnos.quality import fit, quarantine
 from limnos.quality.rules import build_all
 from limnos.quality.score import score
-from limnos.tables.compaction import TARGET_BYTES, choose
+from limnos.tables.compaction import choose
 from limnos.tables.entries import QUARANTINE
+
+_SMALL_BYTES = 8 * 1024 * 1024
+"""Below it, the files that chunks left in one partition are worth writing as one at once; others are left to upkeep."""
 
 
 def load(parts: Parts, run_id: str, candidate: Candidate, versions: Versions, feeds: Feeds) -> Load:
@@ -300,8 +303,9 @@ class _Full:
 def _undivided(files: Sequence[WrittenFile]) -> frozenset[str]:
     """Choose the files of chunks that hold several partitions and the small ones beside them, or those of partitions that have many."""
     if not all(file.partition for file in files):
-        return frozenset(file.path for file in files if not file.partition or file.size_bytes < TARGET_BYTES // 2)
-    live = [LiveFile(file.path, file.rows, file.size_bytes, partition=json.dumps(file.partition)) for file in files]
+        return frozenset(file.path for file in files if not file.partition or file.size_bytes < _SMALL_BYTES)
+    small = [file for file in files if file.size_bytes < _SMALL_BYTES]
+    live = [LiveFile(file.path, file.rows, file.size_bytes, partition=json.dumps(file.partition)) for file in small]
     return frozenset(file.path for group in choose(live) for file in group)
 
 
