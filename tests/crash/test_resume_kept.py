@@ -27,7 +27,8 @@ CHANGES = "UPDATE big SET pad = 'y' WHERE id = 3; DELETE FROM big WHERE id = 150
 def test_a_partitioned_table_reads_only_what_is_missing_and_has_few_files(
     shop: Shop, partition: str, count: int, step: str, done: int
 ) -> None:
-    shop.declare(kept=f'partition: "{partition}"')
+    # No row breaks a rule, so files are written again only to be divided.
+    shop.declare(kept=f'partition: "{partition}"', most=ROWS)
     shop.perish(step, done)
     there = done or CHUNKS
     result = shop.run()
