@@ -2,126 +2,22 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import time
-import uuid
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from services import Postgres
 
 from limnos import Lake
-from limnos.model.run import RunResult, Step
-from limnos.sources.postgres import transfer
+from limnos.model.run import Step
 from tests.crash import world
+from tests.crash.shops import CHUNKS, ROWS, Shop
 
 pytestmark = pytest.mark.e2e
-
-ROWS, CHUNK_BLOCKS = 9_000, 16
-# Dates and amounts that no type of the lake holds, some in each chunk, and sizes that break a rule.
-TABLE = f"""
-CREATE TABLE big AS SELECT n::int AS id, n %% 500 AS size,
-    (CASE WHEN n %% 1111 = 5 THEN 'NaN' ELSE n / 4.0 END)::numeric(12,2) AS amount, repeat('x', 60) AS pad,
-    CASE WHEN n %% 700 = 1 THEN 'infinity'::date ELSE date '2024-01-01' + n %% 365 END AS day FROM generate_series(1, {ROWS}) n;
-ALTER TABLE big ADD PRIMARY KEY (id)
-""".replace("%%", "%")
-PROJECT = """
-version: 1
-project: shop
-sources:
-  db: {{type: postgres, url: secret://SHOP_DSN, namespace: shop, tables: {{big: {{mode: {mode}}}}}}}
-tables:
-  shop.big:
-    checks: [{{range: {{column: size, min: 0, max: {most}}}}}]
-"""
-VICTIM = """
-import os, signal, sys
-from limnos import Lake
-from limnos.sources.postgres import transfer
-
-transfer.CHUNK_BLOCKS = int(sys.argv[1])
-def observe(step):
-    print(step.name, flush=True)
-    if step.name == sys.argv[2] and step.done == int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
-Lake(".", observer=observe).run()
-"""
-
-
-@dataclass
-class Shop:
-    """A project over a table of its own."""
-
-    home: Path
-    url: str
-    steps: list[Step] = field(default_factory=list)
-
-    def declare(self, mode: str = "full", most: int = 490) -> None:
-        (self.home / "limnos.yml").write_text(PROJECT.format(mode=mode, most=most))
-
-    def perish(self, step: str, done: int = 0) -> list[str]:
-        """Run in a process of its own that dies at a step; gives the steps it passed."""
-        command = [sys.executable, "-c", VICTIM, str(CHUNK_BLOCKS), step, str(done)]
-        ended = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False, timeout=120)
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
-        return ended.stdout.split()
-
-    def run(self) -> RunResult:
-        self.steps.clear()
-        return Lake(self.home, observer=self.steps.append).run()
-
-    def read(self) -> int:
-        """Say how many chunks the last run read."""
-        return sum(step.name == "table.chunk" for step in self.steps)
-
-    def execute(self, sql: str) -> None:
-        with psycopg.connect(self.url, autocommit=True) as writer:
-            for statement in sql.split(";"):
-                writer.execute(statement.encode())
-
-    def verify(self) -> None:
-        """Compare the lake with the source, row by row, and see that each row that is not published waits once."""
-        lake = Lake(self.home)
-        with psycopg.connect(self.url) as reader:
-            wanted = reader.execute("SELECT id, size, amount::text, day::text FROM big ORDER BY id").fetchall()
-        good = [row for row in wanted if 0 <= row[1] <= 490 and row[2] != "NaN" and row[3] != "infinity"]
-        rows = lake.query("SELECT id, size, amount::VARCHAR AS amount, day::VARCHAR AS day FROM shop.big ORDER BY id").rows()
-        assert [tuple(row.values()) for row in rows] == good
-        waiting = lake.query("SELECT CAST(json_extract(row, '$.id') AS INT) AS id FROM system.quarantine WHERE status = 'open'").rows()
-        assert sorted(row["id"] for row in waiting) == sorted({row[0] for row in wanted} - {row[0] for row in good})
-        assert world.strays(self.home) == set()
-        assert not lake._parts.ledger.open_runs()
-
-    def remembered(self) -> Sequence[Any]:
-        from limnos.tables import chunks
-
-        return chunks.find(Lake(self.home)._parts.state.engine)
-
-
-@pytest.fixture
-def shop(postgres_server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Shop]:
-    name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server.dsn, autocommit=True) as owner:
-        owner.execute(f"CREATE DATABASE {name}")
-        made = Shop(tmp_path, postgres_server.url(name))
-        made.execute(TABLE)
-        made.declare()
-        monkeypatch.setenv("SHOP_DSN", made.url)
-        monkeypatch.setattr(transfer, "CHUNK_BLOCKS", CHUNK_BLOCKS)
-        yield made
-        owner.execute(f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{name}'")
-        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 # All rows stand where others of the same transaction stood: place and version tell nothing.
 MOVED = "CREATE INDEX backwards ON big ((-id)); CLUSTER big USING backwards"
-CHUNKS = 8
 POINTS = [("table.chunk", 5), ("table.rewritten", 0), ("table.staged", 0)]
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from limnos.errors import Unsupported
 from limnos.flow.gather import CHANGES, OLD, Gathering
-from limnos.flow.land import Stream
+from limnos.flow.land import Memory, Stream, land_raw
 from limnos.flow.loading import Load, Loading
 from limnos.flow.merge import Merged, Merging
 from limnos.flow.quarantine import open_rows
@@ -158,7 +158,7 @@ def _increment(loading: Loading, settled: Settled, last: Position) -> Load | str
             return f"below the cursor there are {missing:,} more rows than were read"
         if missing < 0:
             note = f"of the published rows {-missing:,} no longer at the source; mode incremental does not see deletes"
-            settled = replace(settled, notes=(*settled.notes, note))
+            settled = settled.noted(note)
         return Merging(loading, session, Merged(gathering, gathered, settled, extract.position, window=again)).done()
 
 
@@ -182,13 +182,22 @@ def _add(gathering: Gathering, session: Session, extract: Extract, operation: Op
         Stream(extract).run(session, f"{insert} raw")
 
 
-def snapshot_merge(loading: Loading, settled: Settled, extract: Extract) -> Load:
+def snapshot_merge(loading: Loading, settled: Settled, extract: Extract, memory: Memory) -> Load:
     """Merge all rows of a source into a table that keeps more than it: what did not come is deleted, what is as it was stays."""
     contract = settled.contract
     with loading.parts.engine.session() as session:
         gathering = _gathering(loading, session, contract, extract.schema, contract.key)
         gathering.compare = gathering.absent = True
+        if extract.chunks is not None:
+            layout = loading.parts.catalog.layout(gathering.contract, loading.run_id, replace=loading.base is None)
+            landed = land_raw(session, extract, gathering.contract, layout, memory)
+            settled = settled.noted(*landed.notes)
+            paths = ", ".join(literal(file.path) for file in landed.files)
+            extract = replace(extract, scan=f"SELECT * FROM read_parquet([{paths}], hive_partitioning = false)", batches=None)
         _add(gathering, session, extract, Operation.INSERT)
         gathered = gathering.gathered()
         merged = Merged(gathering, gathered, settled, extract.position, whole=True, rejects=extract.rejects, rejected=extract.rejected)
-        return Merging(loading, session, merged).done()
+        done = Merging(loading, session, merged).done()
+    if done.staged is None:
+        loading.parts.catalog.forget_chunks(loading.table)
+    return done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -15,7 +15,7 @@ import pyarrow as pa
 from limnos.errors import LimnosError, MalformedFile, QueryInvalid
 from limnos.flow.set_aside import FAILED
 from limnos.model.casts import RECORD, Casts, numbered
-from limnos.model.chunk import Chunk, Chunks, LandedChunk
+from limnos.model.chunk import Chunks, LandedChunk
 from limnos.model.contract import Contract
 from limnos.model.conversion import as_text
 from limnos.model.data import Layout, WrittenFile
@@ -24,6 +24,9 @@ from limnos.model.names import literal, quoted
 from limnos.ports import Engine, Session
 
 _Array: TypeAlias = Any  # an array whose members pyarrow's stubs do not know
+_Write: TypeAlias = Callable[[Iterator[pa.RecordBatch]], tuple[tuple[WrittenFile, ...], tuple[WrittenFile, ...]]]
+"""Write the rows of a chunk: gives the files of those that fit, and of the raw ones that do not."""
+_MOST_PARTITIONS = 8
 # Above it, Arrow writes small decimals with an exponent.
 _PLAIN_SCALE = 6
 
@@ -45,12 +48,17 @@ class Landed:
         """How many rows the files hold."""
         return sum(file.rows for file in self.files)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth telling of it."""
+        return (f"{self.reused:,} of {self.chunks:,} chunks were read before the interruption",) if self.reused else ()
+
 
 class Memory(Protocol):
     """Remember the chunks of one table until it is published."""
 
-    def remembered(self, basis: str, wanted: Sequence[Chunk]) -> Sequence[LandedChunk]:
-        """Give the wanted chunks that were landed on this basis before."""
+    def remembered(self, basis: str, chunks: Chunks) -> Sequence[LandedChunk]:
+        """Give what was landed on this basis before and has the same rows now."""
         ...
 
     def remember(self, landed: LandedChunk, done: int, total: int) -> None:
@@ -67,7 +75,7 @@ def land(engine: Engine, session: Session, extract: Extract, contract: Contract,
         MalformedFile: If the engine gives up on what a scan reads.
     """
     casts = Casts.of(extract.schema, contract)
-    if memory is not None and extract.chunks is not None and not layout.partitions:
+    if memory is not None and extract.chunks is not None:
         return _land_chunks(engine, session, extract, replace(layout, one_file=True), casts, memory)
     if extract.batches is not None:
         return _land_stream(engine, session, extract, layout, casts)
@@ -102,19 +110,25 @@ def _land_stream(engine: Engine, session: Session, extract: Extract, layout: Lay
 
 
 def _land_chunks(engine: Engine, session: Session, extract: Extract, layout: Layout, casts: Casts, memory: Memory) -> Landed:
-    """Land what is not remembered, and remember each chunk as soon as its files are complete."""
+    """Land what is not remembered.
+
+    Where one chunk has rows of many partitions, the next ones are written without them, as one file each: all of them together are to be
+    divided once, when they are there.
+    """
     chunks = extract.chunks
     assert chunks is not None  # noqa: S101 the caller asked
     basis = _basis(chunks, extract.schema, casts.contract, layout)
-    landed = list(memory.remembered(basis, chunks.all))
-    reused, there = len(landed), {one.chunk for one in landed}
-    missing = [chunk for chunk in chunks.all if chunk not in there]
-    with _converter(engine, extract, casts) as converter, closing(chunks.read(missing)) as parts:
-        for chunk, batches in zip(missing, parts, strict=True):
-            files = _write_stream(session, converter, Stream(replace(extract, batches=batches)), layout, casts)
-            landed.append(LandedChunk(chunk, basis, files, _write_failed(session, converter, layout)))
-            if landed[-1].rows == chunk.rows:
-                memory.remember(landed[-1], len(landed), len(chunks.all))
+    plain = replace(layout, partitions={})
+    scattered = False
+    with _converter(engine, extract, casts) as converter:
+
+        def write(batches: Iterator[pa.RecordBatch]) -> tuple[tuple[WrittenFile, ...], tuple[WrittenFile, ...]]:
+            nonlocal scattered
+            files = _write_stream(session, converter, Stream(replace(extract, batches=batches)), plain if scattered else layout, casts)
+            scattered = scattered or len(files) > _MOST_PARTITIONS
+            return files, _write_failed(session, converter, plain)
+
+        landed, reused = _missing(chunks, basis, memory, write)
     failed = tuple(file for one in landed for file in one.failed)
     if failed:
         paths = ", ".join(literal(file.path) for file in failed)
@@ -123,10 +137,37 @@ def _land_chunks(engine: Engine, session: Session, extract: Extract, layout: Lay
     return Landed(tuple(file for one in landed for file in one.files), sum(file.rows for file in failed), reused, len(chunks.all))
 
 
+def land_raw(session: Session, extract: Extract, contract: Contract, layout: Layout, memory: Memory) -> Landed:
+    """Write the rows of an extract that comes in chunks as they come, for a merge to type them; so none fails."""
+    chunks = extract.chunks
+    assert chunks is not None  # noqa: S101 the caller asked
+    raw = replace(layout, field_ids={}, partitions={}, one_file=True)
+
+    def write(batches: Iterator[pa.RecordBatch]) -> tuple[tuple[WrittenFile, ...], tuple[WrittenFile, ...]]:
+        stream = Stream(replace(extract, batches=batches))
+        return stream.write(session, "SELECT * FROM raw", raw, stream.reader()), ()
+
+    landed, reused = _missing(chunks, _basis(chunks, extract.schema, contract, raw), memory, write)
+    return Landed(tuple(file for one in landed for file in one.files), 0, reused, len(chunks.all))
+
+
+def _missing(chunks: Chunks, basis: str, memory: Memory, write: _Write) -> tuple[Sequence[LandedChunk], int]:
+    """Write what is not remembered, and remember each chunk as soon as its files are complete; gives all, and how many were there."""
+    landed = list(memory.remembered(basis, chunks))
+    reused, there = len(landed), {one.chunk.name for one in landed}
+    missing = [chunk for chunk in chunks.all if chunk.name not in there]
+    with closing(chunks.read(missing)) as parts:
+        for chunk, batches in zip(missing, parts, strict=True):
+            landed.append(LandedChunk(chunk, basis, *write(batches)))
+            if landed[-1].rows == chunk.rows:
+                memory.remember(landed[-1], len(landed), len(chunks.all))
+    return landed, reused
+
+
 def _basis(chunks: Chunks, raw: pa.Schema, contract: Contract, layout: Layout) -> str:
     """Say all that the files of a chunk depend on beside its rows."""
     directory = layout.directory.rsplit("/", 1)[0]
-    said = [chunks.basis, str(raw), contract.version, directory, layout.field_ids, version("limnos")]
+    said = [chunks.basis, str(raw), contract.version, directory, layout.field_ids, layout.partitions, version("limnos")]
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

@@ -20,9 +20,9 @@ from limnos.flow.sourcing import Candidate
 from limnos.ledger.events import Mark
 from limnos.model.casts import Casts, names
 from limnos.model.changes import Window
-from limnos.model.chunk import Chunk, LandedChunk
+from limnos.model.chunk import Chunks, LandedChunk
 from limnos.model.contract import Contract
-from limnos.model.data import Layout, Relation, WrittenFile
+from limnos.model.data import Layout, LiveFile, Relation, WrittenFile
 from limnos.model.extract import Extract
 from limnos.model.names import literal
 from limnos.model.position import Position
@@ -34,7 +34,11 @@ from limnos.quality import audit as auditing
 from limnos.quality import fit, quarantine
 from limnos.quality.rules import build_all
 from limnos.quality.score import score
+from limnos.tables.compaction import choose
 from limnos.tables.entries import QUARANTINE
+
+_SMALL_BYTES = 8 * 1024 * 1024
+"""Below it, the files that chunks left in one partition are worth writing as one at once; others are left to upkeep."""
 
 
 def load(parts: Parts, run_id: str, candidate: Candidate, versions: Versions, feeds: Feeds) -> Load:
@@ -96,9 +100,9 @@ class _Remembering:
 
     loading: Loading
 
-    def remembered(self, basis: str, wanted: Sequence[Chunk]) -> Sequence[LandedChunk]:
-        """Give the wanted chunks that were landed on this basis before."""
-        return self.loading.parts.catalog.remembered(self.loading.table, basis, wanted)
+    def remembered(self, basis: str, chunks: Chunks) -> Sequence[LandedChunk]:
+        """Give what was landed on this basis before and has the same rows now."""
+        return self.loading.parts.catalog.remembered(self.loading.table, basis, chunks.same)
 
     def remember(self, landed: LandedChunk, done: int, total: int) -> None:
         """Remember a chunk, which makes `done` of `total`."""
@@ -122,24 +126,21 @@ class _Full:
         extract = self._extract(settled)
         settled = loading.met(settled, extract)
         if self.why:
-            settled = replace(settled, notes=(*settled.notes, f"read in full: {self.why}"))
+            settled = settled.noted(f"read in full: {self.why}")
         if loading.base is None and loading.table in loading.versions.published:
-            settled = replace(settled, notes=(*settled.notes, "begun anew: what is kept of its rows is declared otherwise"))
+            settled = settled.noted("begun anew: what is kept of its rows is declared otherwise")
         if loading.bookkeeping.history or (loading.bookkeeping.names and loading.base is not None):
-            return snapshot_merge(loading, settled, replace(extract, position=position or extract.position))
+            return snapshot_merge(loading, settled, replace(extract, position=position or extract.position), _Remembering(loading))
         contract = loading.bookkeeping.kept_in(settled.contract)
         layout = loading.parts.catalog.layout(contract, loading.run_id, replace=True)
         loading.step("table.write", "rows, counted as they come" if extract.counted else f"{extract.read:,} rows")
         with loading.parts.engine.session() as session:
             landed = landing.land(loading.parts.engine, session, extract, contract, layout, _Remembering(loading))
             loading.step("table.landed", f"{landed.rows:,} rows")
-            if landed.reused:
-                note = f"{landed.reused:,} of {landed.chunks:,} chunks were read before the interruption"
-                settled = replace(settled, notes=(*settled.notes, note))
             if extract.scan and position is not None:
                 # The engine read the outside world by itself: the source now makes sure that it stayed as it was.
                 loading.reading.position(loading.name)
-            settled = replace(settled, contract=contract)
+            settled = replace(settled.noted(*landed.notes), contract=contract)
             return self._judged(session, extract, settled, layout, landed, replace(extract, position=position or extract.position))
 
     def _extract(self, settled: Settled) -> Extract:
@@ -244,11 +245,13 @@ class _Full:
     def _without_bad(
         self, session: Session, contract: Contract, layout: Layout, landed: landing.Landed, bad: int
     ) -> tuple[WrittenFile, ...]:
-        """Rewrite the files that hold bad rows without them; the others stay as they are."""
+        """Rewrite the files that hold bad rows without them, and divide by partitions what chunks left; the others stay as they are."""
         files = landed.files
-        if not bad:
+        touched = set(session.run(f"SELECT DISTINCT _file FROM {set_aside.BAD}").column(0).to_pylist()) if bad else set[str]()
+        if layout.partitions and landed.chunks:
+            touched |= _undivided(files)
+        if not touched:
             return files
-        touched = set(session.run(f"SELECT DISTINCT _file FROM {set_aside.BAD}").column(0).to_pylist())
         dirty = [file for file in files if file.path in touched]
         relation = Relation(self.loading.table, contract.schema, tuple(file.path for file in dirty), sum(file.rows for file in dirty))
         rows = session.relation(relation, positions=True)
@@ -299,6 +302,15 @@ class _Full:
             result, status=TableStatus.UNCHANGED, unchanged=result.read, written=0, quarantined=0, snapshot_id=snapshot.snapshot_id
         )
         return Load(unchanged, mark=replace(mark, run_id=before.run_id))
+
+
+def _undivided(files: Sequence[WrittenFile]) -> frozenset[str]:
+    """Choose the files of chunks that hold several partitions and the small ones beside them, or those of partitions that have many."""
+    if not all(file.partition for file in files):
+        return frozenset(file.path for file in files if not file.partition or file.size_bytes < _SMALL_BYTES)
+    small = [file for file in files if file.size_bytes < _SMALL_BYTES]
+    live = [LiveFile(file.path, file.rows, file.size_bytes, partition=json.dumps(file.partition)) for file in small]
+    return frozenset(file.path for group in choose(live) for file in group)
 
 
 def _content(session: Session, select: str, columns: Sequence[str]) -> Mapping[str, object]:

@@ -22,6 +22,10 @@ class Settled:
     notes: tuple[str, ...] = ()
     source_rules: tuple[RuleSpec, ...] = ()
 
+    def noted(self, *notes: str) -> Settled:
+        """Add what is worth telling."""
+        return replace(self, notes=(*self.notes, *notes))
+
 
 def settle(
     target: SourceTable,

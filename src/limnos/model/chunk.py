@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from limnos.model.data import WrittenFile
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Name a part of a table. Of two readings, chunks of equal `name` and `content` have the same rows; `rows` counts them."""
+    """Name a part of a table, whose rows `rows` counts; `content` says which ones it has, in words of its source."""
 
     name: str
     rows: int
@@ -24,12 +24,13 @@ class Chunk:
 class Chunks:
     """Divide the rows of a table: each row is in exactly one chunk.
 
-    `content` of chunks can be compared where their `basis` is the same. `read` gives the batches of some chunks, chunk by chunk in the
-    order asked for; each is to be read to its end before the next.
+    `same` gives those of an earlier reading on the same `basis` that have the very rows of the chunk of their name in this one.
+    `read` gives the batches of some chunks, chunk by chunk in the order asked for; each is to be read to its end before the next.
     """
 
     basis: str
     all: tuple[Chunk, ...]
+    same: Callable[[Sequence[Chunk]], Collection[Chunk]]
     read: Callable[[Sequence[Chunk]], Generator[Iterator[pa.RecordBatch]]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -81,8 +81,8 @@ class Catalog(Protocol):
         """Remember a chunk of a load that is not published yet; its files outlive the run until the table is published."""
         ...
 
-    def remembered(self, table: TableName, basis: str, wanted: Sequence[Chunk]) -> tuple[LandedChunk, ...]:
-        """Give the wanted chunks that were landed on this basis and whose files are whole; forgets the others of the table."""
+    def remembered(self, table: TableName, basis: str, same: Callable[[Sequence[Chunk]], Collection[Chunk]]) -> tuple[LandedChunk, ...]:
+        """Give what was landed on this basis, is the `same` and whose files are whole; forgets the other chunks of the table."""
         ...
 
     def forget_chunks(self, table: TableName | None = None) -> None:

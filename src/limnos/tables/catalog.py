@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -134,9 +134,11 @@ class LakeCatalog:
         with self._engine.begin() as connection:
             chunks.record(connection, table, landed, digest)
 
-    def remembered(self, table: TableName, basis: str, wanted: Sequence[Chunk]) -> tuple[LandedChunk, ...]:
-        """Give the wanted chunks that were landed on this basis and whose files are whole; forgets the others of the table."""
+    def remembered(self, table: TableName, basis: str, same: Callable[[Sequence[Chunk]], Collection[Chunk]]) -> tuple[LandedChunk, ...]:
+        """Give what was landed on this basis, is the `same` and whose files are whole; forgets the other chunks of the table."""
         found = chunks.find(self._engine, table)
+        usable = [landed.chunk for landed, _ in found if landed.basis == basis]
+        wanted = same(usable) if usable else ()
         fit = [landed for landed, digest in found if landed.basis == basis and landed.chunk in wanted and self._whole(landed, digest)]
         useless = {landed.chunk.name for landed, _ in found} - {landed.chunk.name for landed in fit}
         if useless:

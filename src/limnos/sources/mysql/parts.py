@@ -11,7 +11,7 @@ from limnos.model.names import quoted
 from limnos.sources.mysql.address import Connection, ask
 
 _PART_BYTES = 32 * 1024 * 1024
-_KEY = """
+KEY = """
 SELECT keyed.column_name, coalesce(sized.data_length, 0)
 FROM information_schema.statistics AS keyed
 JOIN information_schema.columns AS typed USING (table_schema, table_name, column_name)
@@ -53,7 +53,7 @@ class Parts:
 
 def parts(connection: Connection, run: Callable[[str], list[tuple[Any, ...]]], database: str, table: str) -> Parts:
     """Divide a table by the first column of its primary key, where that is a whole number; its size is the server's guess."""
-    for name, size in ask(connection, _KEY, database, table):
+    for name, size in ask(connection, KEY, database, table):
         if int(size) < 2 * _PART_BYTES:
             continue
         ((least, greatest),) = run(f"SELECT min({quoted(name)}), max({quoted(name)}) FROM {quoted(database)}.{quoted(table)}")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar
 
 import pyarrow as pa
 
 from limnos.errors import LimnosError, UnknownName, Unsupported
 from limnos.model.changes import Changes, Window
+from limnos.model.chunk import Chunk, Chunks
 from limnos.model.contract import Column, Contract
 from limnos.model.digest import Comparable, Question
 from limnos.model.extract import Extract
@@ -20,7 +22,7 @@ from limnos.model.position import Position
 from limnos.model.project import Capability, Mode, Option, SourceConfig
 from limnos.model.run import Finding
 from limnos.ports import Engine
-from limnos.sources.mysql import binlog, catalog, cursor, digest, health, native
+from limnos.sources.mysql import binlog, catalog, chunks, cursor, digest, health, native
 from limnos.sources.mysql.address import Address, Connection, ask, is_mariadb
 from limnos.sources.mysql.binlog import ChangeStream
 from limnos.sources.mysql.columns import SourceColumn
@@ -148,22 +150,54 @@ class MysqlReading:
         columns = self.columns(table)
         if found.unshielded and table not in self._sums:
             self._sums[table] = self._sum(table)
-        source = f"{self._sql(table)} {where}"
+        source = f"{self._sql(table)} {where}".rstrip()
+        schema = pa.schema([pa.field(column.name, column.announced) for column in columns])
+        select = f"SELECT {', '.join(column.carrier for column in columns)} FROM {source}"
         with self.address.refusals(table):
+            divided = self._divided(table) if not where else None
+            if divided is not None:
+                return self._in_chunks(table, divided, select, schema)
             whole = Parts() if where or not found.engine else parts(self._connection, self._lanes.ask, self.address.database, table)
             # MySQL has deprecated it. A server that is to be spared has pauses of which the rows set the length.
             tally = Tally() if whole.bounds and is_mariadb(self._connection) and not self._lanes.pace.sparing else None
-            rows = 0 if tally else sum(self._counted(source, whole))
+            rows = 0 if tally else sum(self._counted(source, whole.ranges if self._lanes.pace.sparing else whole.halves))
         self._lanes.pace.expect(rows)
-        schema = pa.schema([pa.field(column.name, column.announced) for column in columns])
-        select = f"SELECT {', '.join(column.carrier for column in columns)} FROM {source}"
         result = Result([f"{select}{part}" for part in whole.ranges], schema, columns, tally)
         return Extract(schema, rows, position, batches=self._batches(table, result), counted=(lambda: tally.rows) if tally else None)
 
-    def _counted(self, source: str, whole: Parts) -> Iterator[int]:
-        """Count the rows of the parts; one after the other and with pauses, where the server is to be spared."""
-        counts = [f"SELECT count(*) FROM {source}{part}" for part in (whole.ranges if self._lanes.pace.sparing else whole.halves)]
-        for some in [[count] for count in counts] if self._lanes.pace.sparing else [counts]:
+    def _divided(self, table: str) -> chunks.Division | None:
+        """Divide a table into chunks where the log will tell which of them changed."""
+        if not any(one.name == table and one.mode is Mode.CDC for one in self._config.tables):
+            return None
+        return chunks.divide(self._connection, self._lanes.ask, self.address.database, table)
+
+    def _in_chunks(self, table: str, divided: chunks.Division, select: str, schema: pa.Schema) -> Extract:
+        columns, relation = self.columns(table), self._sql(table)
+        cut = self.cut(table)
+        said = json.dumps(cut.value, sort_keys=True)
+        counts = self._counted(relation, [divided.range(start) for start in divided.starts])
+        found = {divided.name(start): start for start in divided.starts}
+        now = {name: Chunk(name, rows, said) for name, rows in zip(found, counts, strict=True) if rows}
+        rows = sum(chunk.rows for chunk in now.values())
+        self._lanes.pace.expect(rows)
+
+        def selects(chosen: Sequence[Chunk]) -> Result:
+            return Result([one for chunk in chosen for one in divided.selects(select, found[chunk.name])], schema, columns)
+
+        def read(chosen: Sequence[Chunk]) -> Generator[Iterator[pa.RecordBatch]]:
+            for chunk in chosen:
+                yield self._batches(table, selects([chunk]))
+
+        basis = json.dumps([cut.value["server"], relation, divided.column, select])
+        parted = Chunks(basis, tuple(now.values()), partial(chunks.untouched, self._stream, table, divided, now), read)
+        everything = selects(parted.all)
+        return Extract(schema, rows, cut, batches=self._batches(table, everything), chunks=parted if len(now) > 1 else None)
+
+    def _counted(self, source: str, ranges: Sequence[str]) -> Iterator[int]:
+        """Count the rows of ranges; one after the other and with pauses, where the server is to be spared."""
+        counts = [f"SELECT count(*) FROM {source}{part}" for part in ranges]
+        at_once = 1 if self._lanes.pace.sparing else 2
+        for some in [counts[at : at + at_once] for at in range(0, len(counts), at_once)]:
             for (rows,) in self._lanes.ask(*some):
                 yield int(rows)
                 self._lanes.pace.scanned(int(rows))

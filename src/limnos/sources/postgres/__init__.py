@@ -170,6 +170,9 @@ class PostgresReading:
                 raise UnknownName.among("column", window.cursor, columns, hint="correct `cursor` in limnos.yml")
             where = f"{self._config.name}.{table}"
             chosen = cursor.choose(self._ask, columns[window.cursor], self._sql(table), window, where)
+            if not chosen.where and len(transfer.divide(self._connection, found).starts) > 1:
+                # All rows of a large table: their versions tell which chunks of it are as they were.
+                self.position(table)
             return self._extract(found, contract, chosen.rows, chosen.position, chosen.where)
 
     def _extract(self, table: catalog.Table, contract: Contract, rows: int, position: Position | None, where: str = "") -> Extract:
@@ -188,8 +191,9 @@ class PostgresReading:
             return self._parts(table.name, [parts[chunk.name] for chunk in chosen], carriers)
 
         ((files,),) = catalog.ask(self._connection, catalog.FILES, table.oid, table.oid)
-        basis = {name: value for name, value in position.value.items() if name not in {"rows", "versions"}}
-        chunks = Chunks(json.dumps([basis, files, select], sort_keys=True), tuple(counted.values()), read)
+        basis = {name: value for name, value in self._positions[table.name].value.items() if name not in {"rows", "versions"}}
+        content = frozenset(counted.values())
+        chunks = Chunks(json.dumps([basis, files, select], sort_keys=True), tuple(counted.values()), content.intersection, read)
         everything = tuple(one for selects in parts.values() for one in selects)
         return Extract(
             schema, rows, position, batches=self._batches(table.name, everything, carriers), chunks=chunks if len(parts) > 1 else None

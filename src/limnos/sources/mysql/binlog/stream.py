@@ -92,6 +92,13 @@ class ChangeStream:
                 gtid = place.least([str(cast("Mapping[str, Any]", since[each.name].value)["gtid"]) for each in elsewhere])
                 yield from self._read(elsewhere, "", _BEGINS_4, gtid)
 
+    def size_bytes(self, file: str, offset: int) -> int:
+        """Say how much log there is from a place to the snapshot, of what the server still has."""
+        first, last = place.number_of(file), place.number_of(self._file)
+        with self._address.refusals():
+            sizes = {place.number_of(str(row[0])): int(row[1]) for row in ask(self._connection, "SHOW BINARY LOGS")}
+        return sum(size for number, size in sizes.items() if first <= number < last) - offset + self._offset
+
     def _unshaped(self, tables: Sequence[str]) -> None:
         """Refuse tables that were reshaped between the snapshot and now: the catalog has no snapshots and would misname their columns."""
         if not tables or self._offset >= 1 << 32:
