@@ -73,6 +73,7 @@ def load() -> float:
         lake = Lake(directory)
         lake.query("select 1").to_arrow()
         # Imports are outside the measured part on both sides.
+        import limnos.flow.run
         import limnos.sources.mysql
         import limnos.tables.iceberg  # noqa: F401
 

@@ -24,7 +24,7 @@ from limnos.sources.mysql.driver import pymysql
 
 Places: TypeAlias = NDArray[np.int64]
 
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 2 * 1024 * 1024
 MARGIN = 8
 _LENGTH = struct.Struct("<I")
 _HEADER, _WHOLE = 4, 0xFFFFFF
