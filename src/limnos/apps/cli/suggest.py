@@ -25,9 +25,8 @@ def suggest(terminal: Terminal, table: str, *, write: bool) -> None:
     for note in found.notes:
         terminal.note(f"note: {note}")
     seen = f"{count(found.rows)} rows, {count(found.versions)} version{'s' if found.versions != 1 else ''}"
-    said = (
-        f"{len(found.rules)} rules suggested by {seen} of {found.table}" if found.rules else f"nothing to suggest: {seen} of {found.table}"
-    )
+    rules = f"{len(found.rules)} rule{'s' if len(found.rules) != 1 else ''} suggested by" if found.rules else "nothing to suggest:"
+    said = f"{rules} {seen} of {found.table}"
     terminal.note(f"{said}{f', written to {found.file}' if found.written else ''}")
     if found.rules:
         terminal.note(f"\nnext: limnos {'check' if found.written else 'suggest --write'} {found.table}")
