@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import PythonUDFType
 
 from limnos.engines.duckdb.errors import in_our_words, storage_failed, translated
 from limnos.engines.duckdb.footers import file_groups
 from limnos.engines.duckdb.views import live_rows
 from limnos.errors import LimnosError
 from limnos.model.data import Layout, Relation, WrittenFile
+from limnos.model.digest import Hash
 from limnos.model.names import literal, quoted
+from limnos.quality import comparison_compiled
 
 BATCH_ROWS = 65_536
 _CODEC = "zstd"
@@ -35,6 +39,7 @@ class DuckSession:
         self._connection = connection
         self._reach = reach
         self._bounded = bounded
+        self._hashes = False
 
     def run(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.Table:
         """Run one statement and give its whole result.
@@ -66,6 +71,18 @@ class DuckSession:
             self._reach(sql)
             reader = self._connection.execute(sql).to_arrow_reader(BATCH_ROWS)
         return guarded(reader, _of_session)
+
+    def hashes(self) -> frozenset[Hash]:
+        """Name the hashes of texts that SQL can compute here; those of compiled code are made known to this connection."""
+        library = comparison_compiled.library()
+        if library is None:
+            return frozenset({Hash.MD5})
+        if not self._hashes:
+            # Without annotations, for the driver would evaluate them.
+            lookup3: Callable[..., Any] = lambda texts: comparison_compiled.hashes(library, texts.combine_chunks())  # noqa: E731
+            self._connection.create_function(comparison_compiled.FUNCTION, lookup3, ["VARCHAR"], "BIGINT", type=PythonUDFType.ARROW)
+            self._hashes = True
+        return frozenset({Hash.MD5, Hash.LOOKUP3})
 
     def write(self, sql: str, layout: Layout, **inputs: pa.Table | pa.RecordBatchReader) -> tuple[WrittenFile, ...]:
         """Write the rows of one SELECT as zstd Parquet files with new names, one set per thread or per partition value.
