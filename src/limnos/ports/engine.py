@@ -27,8 +27,8 @@ class Session(Protocol):
         """Write the SELECT of a version's live rows; with `positions`, each row says where it is: `_file VARCHAR, _row BIGINT`."""
         ...
 
-    def stream(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
-        """Run one SELECT and give its result as a one-pass stream in bounded memory."""
+    def stream(self, sql: str, *, batch_rows: int = 65_536, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
+        """Run one SELECT and give its result as a one-pass stream in bounded memory: at most `batch_rows` at once."""
         ...
 
     def hashes(self) -> frozenset[Hash]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from limnos.errors import LimnosError
 from limnos.model.casts import names
 from limnos.model.data import Relation
 from limnos.model.digest import Ask, Blocks, Cell, Digestible, FileSums, Hash, Question
@@ -24,6 +25,7 @@ from limnos.quality.comparison_compiled import Kind, Sums, library
 from limnos.quality.comparison_sides import EngineSide, typed_rows
 
 _NEAR = "limnos_near"
+_BATCH_ROWS = 8_192
 _ROWS_WORTH_IT = 2_000
 """From this size of files on, a statement for each of them costs less than hashing in SQL."""
 _FIELDS: dict[str, pa.DataType] = {"bucket": pa.int64(), "n": pa.int64(), "total": pa.decimal128(38, 0)}
@@ -122,15 +124,12 @@ class LakeSide:
     def _computed(self, session: Session, question: Question, files: Sequence[str], content: Mapping[str, str]) -> Mapping[str, FileSums]:
         whole = replace(self.relation, files=tuple(files), deletes=(), gone={})
         native = library()
-        if (
-            native
-            and question.hash is Hash.LOOKUP3
-            and question.columns
-            and self.relation.rows >= _ROWS_WORTH_IT * len(self.relation.files)
-        ):
+        large = self.relation.rows >= _ROWS_WORTH_IT * len(self.relation.files)
+        if native and large and question.hash is Hash.LOOKUP3 and question.key and question.columns:
             each = {file: self._added_up(session, question, native, replace(whole, files=(file,))) for file in files}
-            if all(each.values()):
-                return {file: FileSums(content[file], sums) for file, sums in each.items() if sums}
+            added = {file: FileSums(content[file], sums) for file, sums in each.items() if sums is not None}
+            if len(added) == len(files):
+                return added
         rows = self._live(session, whole, ", _file")
         found = session.run(f"{self._added(question, rows, '_file, ')} ORDER BY _file")
         parts, start = dict[str, pa.Table](), 0
@@ -145,8 +144,12 @@ class LakeSide:
         cells = {name: _native(self.schema.field(name), typed.cells[name]) for name in question.columns}
         listed = ", ".join(f"{sql} AS _{at}" for at, (_, sql) in enumerate(cells.values()))
         sums = Sums(native, [kind for kind, _ in cells.values()], question.buckets)
-        rows = session.stream(f"SELECT CAST({typed.bucket(question)} AS BIGINT) AS bucket, {listed} FROM {typed.relation}")
-        return sums.table() if sums.add(rows) else None
+        select = f"SELECT CAST({typed.bucket(question)} AS BIGINT) AS bucket, {listed} FROM {typed.relation}"
+        try:
+            return sums.table() if sums.add(session.stream(select, batch_rows=_BATCH_ROWS)) else None
+        except LimnosError:
+            # A batch holds 2 GB of texts at most. What else may be wrong, the engine says again.
+            return None
 
     def _deleted(self, session: Session, question: Question) -> str:
         hit = tuple(file for file in self.relation.files if not self.relation.gone or file in self.relation.gone)

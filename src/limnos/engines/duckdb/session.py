@@ -59,7 +59,7 @@ class DuckSession:
         with in_our_words(self._connection, lambda error: storage_failed(str(relation.table), str(error))):
             return live_rows(relation, file_groups(self._connection, relation.files), positions=positions)
 
-    def stream(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
+    def stream(self, sql: str, *, batch_rows: int = BATCH_ROWS, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
         """Run one SELECT and give its result as a one-pass stream; inputs stay registered until the session ends.
 
         Raises:
@@ -69,7 +69,7 @@ class DuckSession:
         self._register(inputs)
         with in_our_words(self._connection, _of_session):
             self._reach(sql)
-            reader = self._connection.execute(sql).to_arrow_reader(BATCH_ROWS)
+            reader = self._connection.execute(sql).to_arrow_reader(batch_rows)
         return guarded(reader, _of_session)
 
     def hashes(self) -> frozenset[Hash]:
