@@ -18,7 +18,7 @@ _FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall",
 
 
 class CompileHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Put beside each C file of the package the library that `limnos.sources.compiled` looks for there."""
+    """Put beside each C file of the package the library that `limnos.ports.compiled` looks for there."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile into the source tree for an editable install, else into the wheel."""

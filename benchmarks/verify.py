@@ -1,6 +1,7 @@
 """A lake of 6 million rows is compared with PostgreSQL, every column, in at most 1.2 of one hash scan by the server itself.
 
-The sums of the lake's files are kept from the first comparison on; it is measured as well, as one that finds none.
+The sums of the lake's files are kept from the first comparison on; the first is measured as well, as one that finds none, and has the same
+target.
 
 Beside it reladiff compares the same table with a DuckDB file of the rows as they were. It is installed into an environment of its own, for
 it needs other versions than the project, and left out, with a word, where that cannot be done.
@@ -30,7 +31,7 @@ import services
 
 ROWS = option("rows", 6_001_215, "rows of lineitem")
 CHANGED = 300
-LONGEST_S = option("longest", 150, "seconds after which reladiff is stopped; it then counts as having taken them")
+LONGEST_S = option("longest", 100, "seconds after which reladiff is stopped; it then counts as having taken them")
 STATE = DATA / "verify.json"
 DAYS = ", ".join(f"{name}::TIMESTAMP AS {name}" for name in ("l_shipdate", "l_commitdate", "l_receiptdate"))
 RELADIFF = DATA / "reladiff"
@@ -149,7 +150,7 @@ CONTENDERS = [
     Contender("one hash scan by PostgreSQL", scan),
     Contender("limnos verify, no sums kept", verify_anew, rounds=4),
 ]
-TARGETS = [Target(CONTENDERS[0].name, 1.2, CONTENDERS[1].name)]
+TARGETS = [Target(one.name, 1.2, CONTENDERS[1].name) for one in (CONTENDERS[0], CONTENDERS[2])]
 
 
 def measure() -> None:

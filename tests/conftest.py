@@ -12,7 +12,7 @@ import built
 import pytest
 import services
 
-from limnos.sources.compiled import PORTABLE
+from limnos.ports.compiled import PORTABLE
 from limnos.sources.mysql import native as mysql_native
 from limnos.sources.postgres import native
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from limnos.quality import comparison_compiled
 from limnos.sources.mysql import native as mysql_native
 from limnos.sources.postgres import native
 
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "src/limnos/sources/postgres/rows.c"
+NUMBERS = ROOT / "src/limnos/quality/numbers.c"
 MYSQL_ROWS = ROOT / "src/limnos/sources/mysql/rows.c"
 
 
@@ -46,5 +48,13 @@ def postgres() -> ctypes.CDLL:
 def mysql() -> ctypes.CDLL:
     """Give the decoder of MySQL's and MariaDB's rows."""
     found = mysql_native.compiled(library(MYSQL_ROWS))
+    assert found.library is not None, found.absent
+    return found.library
+
+
+@cache
+def numbers() -> ctypes.CDLL:
+    """Give what hashes rows for a comparison."""
+    found = comparison_compiled.compiled(library(NUMBERS))
     assert found.library is not None, found.absent
     return found.library

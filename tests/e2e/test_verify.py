@@ -16,6 +16,8 @@ from services import Postgres
 
 from limnos import Lake
 from limnos.model.comparison import Comparison, Kind
+from limnos.ports.compiled import PORTABLE
+from limnos.quality.comparison_compiled import library
 
 pytestmark = pytest.mark.e2e
 
@@ -116,6 +118,19 @@ def test_counts_find_lost_rows_and_not_changed_ones(lake: Lake, run: Run) -> Non
     one = _only(lake.verify(columns=()))
     assert {(each.kind, each.key["id"]) for each in one.differences} == {(Kind.EXTRA, "8"), (Kind.MISSING, "9001")}
     assert [verdict.dimension for verdict in one.verdicts] == ["completeness"]
+
+
+def test_without_compiled_code_the_same_is_found(lake: Lake, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("UPDATE orders SET day = day + 1 WHERE id = 4711")
+    compiled = _only(lake.verify())
+    monkeypatch.setenv(PORTABLE, "1")
+    library.cache_clear()
+    try:
+        portable = _only(lake.verify())
+    finally:
+        library.cache_clear()
+    assert portable.differences == compiled.differences
+    assert (portable.changed, portable.differing) == (1, 1)
 
 
 def test_only_chosen_columns_are_compared(lake: Lake, run: Run) -> None:

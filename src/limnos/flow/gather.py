@@ -68,6 +68,8 @@ class Gathering:
     _unresolved: bool = False
     _beside: int = 0
     _scan: str = ""
+    _as_many: str = TYPED
+    """What has as many rows as `TYPED`, and costs the least to count."""
 
     def read(self, files: Sequence[Path]) -> None:
         """Take changes from Parquet files: the columns of `ENVELOPE` and the raw ones."""
@@ -114,11 +116,20 @@ class Gathering:
     def gathered(self) -> Gathered:
         """Settle what is new and what is old."""
         self.prepare()
-        read = self._count(CHANGES, f"{OPERATION} <> {literal(Operation.TRUNCATE)} AND {SEQUENCE} >= 0")
-        truncated = self._cut_at_truncation()
-        removed = self._keyed(truncated=truncated) if self.keyed else self._keyless(truncated=truncated)
+        # In one scan: what came may lie in files.
+        truncation = f"{OPERATION} = {literal(Operation.TRUNCATE)}"
+        found = self.session.run(
+            f"SELECT count(*) FILTER (WHERE NOT {truncation} AND {SEQUENCE} >= 0), max({SEQUENCE}) FILTER (WHERE {truncation}), "
+            f"count({KEPT}) FROM {CHANGES}"
+        )
+        read, cut, kept = (column[0].as_py() for column in found.columns)
+        truncated = cut is not None
+        if truncated:
+            self._keep(f"{SEQUENCE} > {cut}")
+            kept = self._count(CHANGES, f"{KEPT} IS NOT NULL")
+        removed = self._keyed(truncated=truncated, kept=kept > 0) if self.keyed else self._keyless(truncated=truncated)
         failed = self._type()
-        return Gathered(read, self._count(TYPED), failed, removed, self._beside, truncated, self._unresolved)
+        return Gathered(read, self._count(self._as_many), failed, removed, self._beside, truncated, self._unresolved)
 
     def replace(self, condition: str) -> None:
         """Delete every published row under a condition: the changes added hold all there is under it now."""
@@ -128,13 +139,6 @@ class Gathering:
             f"INSERT INTO {CHANGES} BY NAME SELECT -1 AS {SEQUENCE}, {literal(Operation.DELETE)} AS {OPERATION}, {values} "
             f"FROM {self.live} AS live WHERE {condition}"
         )
-
-    def _cut_at_truncation(self) -> bool:
-        found = self.session.run(f"SELECT max({SEQUENCE}) FROM {CHANGES} WHERE {OPERATION} = {literal(Operation.TRUNCATE)}")
-        at: int | None = found.column(0)[0].as_py()
-        if at is not None:
-            self._keep(f"{SEQUENCE} > {at}")
-        return at is not None
 
     def _count(self, table: str, where: str = "TRUE") -> int:
         return int(self.session.run(f"SELECT count(*) FROM {table} WHERE {where}").column(0)[0].as_py())
@@ -150,14 +154,13 @@ class Gathering:
             for at, name in enumerate(self.identity)
         )
 
-    def _keyed(self, *, truncated: bool) -> int:
-        """Settle a table whose rows are told apart by a key: of each row, its last change counts."""
+    def _keyed(self, *, truncated: bool, kept: bool) -> int:
+        """Settle a table whose rows are told apart by a key: of each row, its last change counts; `kept`: not all came with all columns."""
         key = names(self.identity)
         # Rows without a whole key are nobody's successors; the key's own rule quarantines each of them.
         alone = " OR ".join(f"{quoted(name)} IS NULL" for name in self.identity)
         newest = f"SELECT max({SEQUENCE}) FROM {CHANGES} GROUP BY {key}, CASE WHEN {alone} THEN {SEQUENCE} END"
         # Rows of which nothing more is asked than which they are stay where they lie.
-        kept = self._count(CHANGES, f"{KEPT} IS NOT NULL") > 0
         whole = kept or self.compare or bool(self.bookkeeping.names)
         columns = "*" if whole else f"{SEQUENCE}, {OPERATION}, {key}"
         # A window over whole rows would take more than twice as long.
@@ -180,6 +183,8 @@ class Gathering:
         rows = f"{LAST} WHERE NOT {_DELETE}"
         source = rows if whole else f"{CHANGES} SEMI JOIN (SELECT {SEQUENCE} FROM {rows}) USING ({SEQUENCE})"
         self.session.run(f"CREATE TEMP {kind} {NEW} AS SELECT {SEQUENCE} AS {RECORD}, {SEQUENCE}, {columns} FROM {source}")
+        if kind == "VIEW":
+            self._as_many = f"(FROM {rows})"
         if whole and not self._scan:
             self.session.run(f"DROP TABLE {CHANGES}")
         return removed

@@ -89,7 +89,8 @@ class Merging:
         replaces = self._base is None or (gathered.truncated and not self.merged.gathering.bookkeeping.names)
         layout = self.loading.parts.catalog.layout(contract, self.loading.run_id, replace=replaces)
         self.loading.step("table.write", f"{gathered.new:,} rows")
-        files = self._write(f"SELECT {names(contract.names)} FROM {TYPED} WHERE NOT _misfit", layout)
+        typed = f"SELECT {names(contract.names)} FROM {TYPED} WHERE NOT _misfit"
+        files = self.session.write(typed, layout) if gathered.new > gathered.failed else ()
         landed = sum(file.rows for file in files)
         self.loading.step("table.landed", f"{landed:,} rows")
         relation = Relation(self.loading.table, contract.schema, tuple(file.path for file in files), landed)

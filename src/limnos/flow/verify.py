@@ -26,7 +26,7 @@ from limnos.model.comparison import Comparison
 from limnos.model.contract import Column, Contract
 from limnos.model.data import Relation, Snapshot, WrittenFile
 from limnos.model.decision import Action
-from limnos.model.digest import DIGITS, form
+from limnos.model.digest import DIGITS, Hash, form
 from limnos.model.names import TableName, literal
 from limnos.model.project import Capability, Mode
 from limnos.ports import DigestReading, Reading, Session
@@ -110,7 +110,8 @@ def compare_table(
         aside = _aside(session, pair.contract, waiting, fresh, asked.digits)
         source, left_out = asked.side, asked.left_out
         columns = _columns(pair.contract, content, left_out)
-        matter = Matter(pair.contract.schema, pair.contract.key, columns, relation.rows, limit)
+        hashed = next((one for one in asked.hashes if one in session.hashes()), Hash.MD5)
+        matter = Matter(pair.contract.schema, pair.contract.key, columns, relation.rows, limit, hash=hashed)
         lake = LakeSide(relation, pair.contract.schema, pair.kept.current, KeptSums(parts.state, candidate.table.target), asked.digits)
         if isinstance(source, SourceSide) and matter.by_value:
             matter = replace(matter, blocks=lake.blocks(session, matter.key, matter.buckets))
@@ -138,13 +139,15 @@ def compare_table(
 class _Asked:
     """Hold what answers for a source, and how many of its rows it could not read as rows.
 
-    `left_out` says why columns cannot be compared, `digits` names those of floating point that are compared by their digits.
+    `left_out` says why columns cannot be compared, `digits` names those of floating point that are compared by their digits, `hashes`
+    what it can compute of a text.
     """
 
     side: EngineSide | SourceSide
     left_out: Mapping[str, str]
     rejected: int = 0
     digits: frozenset[str] = frozenset()
+    hashes: tuple[Hash, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,8 @@ class _Pair:
             left_out = _left_out(self.contract, comparable.forms) | dict(comparable.left_out)
             if not left_out.keys() & set(self.contract.key):
                 digits = frozenset(name for name, kind in comparable.forms.items() if kind == DIGITS)
-                return _Asked(SourceSide(lambda question: digesting.digest(self.name, question)), left_out, digits=digits)
+                side = SourceSide(lambda question: digesting.digest(self.name, question))
+                return _Asked(side, left_out, digits=digits, hashes=comparable.hashes)
         return self._read(session)
 
     def _read(self, session: Session) -> _Asked:

@@ -2,8 +2,8 @@
 
 A row's text is its cells with `|` between them, free text last, and before it the sizes in bytes of all free texts that another follows,
 two in one number. A row with a null begins with `|`, has nothing for a null, and each free text has its size before it. So no two
-different rows have the same text. A row's number is the first 60 bits of the MD5 of its text, and numbers are added up: a sum, unlike an
-exclusive or, does not lose rows that occur twice. It finds accidents, not forgeries.
+different rows have the same text. A row's number is a hash of its text, and numbers are added up: a sum, unlike an exclusive or, does not
+lose rows that occur twice. It finds accidents, not forgeries.
 """
 
 from __future__ import annotations
@@ -32,6 +32,16 @@ class Ask(StrEnum):
     BUCKETS = "buckets"
     NUMBERS = "numbers"
     ROWS = "rows"
+
+
+class Hash(StrEnum):
+    """Name what makes a whole number of a text's UTF-8: the first 60 bits of its MD5, which every system has, or all 64 of a cheaper hash.
+
+    Source: Bob Jenkins, lookup3.c, as `hashtextextended` of PostgreSQL has it, with the seed 0 and in a collation that compares bytes.
+    """
+
+    MD5 = "md5"
+    LOOKUP3 = "lookup3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ class Question:
     `key` names the columns that tell rows apart, none where the whole row does; `columns` those that are compared, none where rows
     are only counted. `by_value` tells whether the key is of whole numbers, whose values then choose the bucket, by `blocks` of one of them
     if given. `within` limits NUMBERS to buckets (none: all), `keys` gives the keys of ROWS as canonical texts, or their numbers where there
-    is no key.
+    is no key. `hash` makes the numbers.
     """
 
     ask: Ask
@@ -103,6 +113,7 @@ class Question:
     within: tuple[int, ...] = ()
     keys: tuple[tuple[str, ...], ...] = ()
     blocks: Blocks | None = None
+    hash: Hash = Hash.MD5
 
     @property
     def schema(self) -> pa.Schema:
@@ -142,10 +153,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Comparable:
-    """Say of a table's columns in which form each is written, and of others why they cannot be."""
+    """Say of a table's columns in which form each is written, and of others why they cannot be; `hashes` begins with the cheapest."""
 
     forms: Mapping[str, str]
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+    hashes: tuple[Hash, ...] = (Hash.MD5,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +165,8 @@ class Digestible:
     """Write a table in a system's SQL: its relation and its cells.
 
     `join` puts `|` between cells of which none is null, `join_with_nulls` between cells of which a null is nothing; `size` gives the bytes
-    of a text, `number` the first 60 bits of the MD5 of a text as a whole number, `text` turns any cell into text, `literal` quotes a text.
-    `divide` is the operator that divides whole numbers, towards zero.
+    of a text, `numbers` has the hashes of a text, `text` turns any cell into text, `literal` quotes a text. `divide` is the operator that
+    divides whole numbers, towards zero.
     """
 
     relation: str
@@ -162,7 +174,7 @@ class Digestible:
     join: Callable[[Sequence[str]], str]
     join_with_nulls: Callable[[Sequence[str]], str]
     size: Callable[[str], str]
-    number: Callable[[str], str]
+    numbers: Mapping[Hash, Callable[[str], str]]
     text: Callable[[str], str]
     literal: Callable[[str], str] = literal
     divide: str = "/"
@@ -182,17 +194,17 @@ class Digestible:
 
     def sums(self, question: Question) -> str:
         """List the bucket and what is added up in it."""
-        return f"{self._bucket(question)} AS bucket, count(*) AS n, sum({self._weighed(question)}) AS total"
+        return f"{self.bucket(question)} AS bucket, count(*) AS n, sum({self._weighed(question)}) AS total"
 
     def _numbers(self, question: Question) -> str:
-        number = self._number(question.columns) if question.columns else "0"
+        number = self._number(question, question.columns) if question.columns else "0"
         listed = ", ".join([*(self.text(self.cells[name].sql) for name in question.key), number])
         where = f" WHERE {self.near(question)}{self._for_an_index(question)}" if question.within else ""
         return f"SELECT {listed} FROM {self.relation}{where}"
 
     def near(self, question: Question) -> str:
         """Write the condition that a row is in one of the buckets."""
-        return f"{self._bucket(question)} IN ({', '.join(str(int(one)) for one in question.within)})"
+        return f"{self.bucket(question)} IN ({', '.join(str(int(one)) for one in question.within)})"
 
     def _for_an_index(self, question: Question) -> str:
         """Say again which values the buckets have, in a form in which an index on the column can find them."""
@@ -217,23 +229,24 @@ class Digestible:
         chosen = ", ".join(f"({', '.join(say(part) for part in key)})" for key in question.keys)
         return f"({columns}) IN ({chosen})"
 
-    def _bucket(self, question: Question) -> str:
+    def bucket(self, question: Question) -> str:
+        """Write the number of a row's bucket, which has the sign of what it is made of."""
         if blocks := question.blocks:
             return f"(coalesce({self.cells[blocks.column].sql}, 0) {self.divide} {int(blocks.width)}) % {int(question.buckets)}"
         return f"({self._by_key(question)}) % {int(question.buckets)}"
 
     def _weighed(self, question: Question) -> str:
-        return self._number(question.columns) if question.columns else self._by_key(question)
+        return self._number(question, question.columns) if question.columns else self._by_key(question)
 
     def _by_key(self, question: Question) -> str:
         if not question.by_value:
             told_apart_by = question.key or question.columns
-            return self._number(told_apart_by) if told_apart_by else "0"
+            return self._number(question, told_apart_by) if told_apart_by else "0"
         parts = (f"{_WEIGHT**at} * coalesce({self.cells[name].sql} % {_WIDE}, 0)" for at, name in enumerate(question.key))
         return " + ".join(parts)
 
-    def _number(self, columns: Sequence[str]) -> str:
-        return self.number(self._row(columns))
+    def _number(self, question: Question, columns: Sequence[str]) -> str:
+        return self.numbers[question.hash](self._row(columns))
 
     def _row(self, columns: Sequence[str]) -> str:
         cells = [self.cells[name] for name in columns]

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from limnos.model.data import Layout, Relation, WrittenFile
 from limnos.model.decision import Decision
+from limnos.model.digest import Hash
 
 
 class Session(Protocol):
@@ -34,8 +35,12 @@ class Session(Protocol):
         """
         ...
 
-    def stream(self, sql: str, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
-        """Run one SELECT and give its result as a one-pass stream in bounded memory."""
+    def stream(self, sql: str, *, batch_rows: int = 65_536, **inputs: pa.Table | pa.RecordBatchReader) -> pa.RecordBatchReader:
+        """Run one SELECT and give its result as a one-pass stream in bounded memory: at most `batch_rows` at once."""
+        ...
+
+    def hashes(self) -> frozenset[Hash]:
+        """Name the hashes of texts that SQL can compute here."""
         ...
 
     def write(self, sql: str, layout: Layout, **inputs: pa.Table | pa.RecordBatchReader) -> tuple[WrittenFile, ...]:

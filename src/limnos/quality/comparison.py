@@ -16,7 +16,7 @@ import pyarrow as pa
 from limnos.model.casts import names
 from limnos.model.comparison import Difference, Kind
 from limnos.model.contract import RuleSpec, Severity
-from limnos.model.digest import NUMBER, Ask, Blocks, Question, by_value, form
+from limnos.model.digest import NUMBER, Ask, Blocks, Hash, Question, by_value, form
 from limnos.model.names import quoted
 from limnos.model.verdict import Dimension, Outcome, Verdict
 from limnos.ports import Session
@@ -32,7 +32,7 @@ class Matter:
     """Say what is compared: the `key` that tells rows apart (none: the whole row does) and the `columns` (none: rows are only counted).
 
     `schema` has the types of both, `rows` is about how many there are, `limit` how many differences of each kind are shown; `blocks` choose
-    the buckets where a source has an index to gain from it.
+    the buckets where a source has an index to gain from it, `hash` is what both sides can compute.
     """
 
     schema: pa.Schema
@@ -41,6 +41,7 @@ class Matter:
     rows: int
     limit: int = 20
     blocks: Blocks | None = None
+    hash: Hash = Hash.MD5
 
     @property
     def by_value(self) -> bool:
@@ -55,7 +56,7 @@ class Matter:
     @property
     def question(self) -> Question:
         """The first question."""
-        return Question(Ask.BUCKETS, self.key, self.columns, self.buckets, self.by_value, blocks=self.blocks)
+        return Question(Ask.BUCKETS, self.key, self.columns, self.buckets, self.by_value, blocks=self.blocks, hash=self.hash)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from limnos.model.casts import Casts
 from limnos.model.conversion import as_text
-from limnos.model.digest import Cell, Digestible, Question, form
+from limnos.model.digest import Cell, Digestible, Hash, Question, form
 from limnos.model.names import quoted
 from limnos.model.types import sql_type, type_name
 from limnos.ports import Session
+from limnos.quality.comparison_compiled import FUNCTION
 
 _HEX_DIGITS = {"float": 8, "double": 16}
 _NAN = {"float": "7fc00000", "double": "7ff8000000000000"}
@@ -128,7 +129,10 @@ def _digestible(relation: str, cells: Mapping[str, Cell]) -> Digestible:
         join=_joined,
         join_with_nulls=_joined,
         size=lambda text: f"strlen({text})",
-        number=lambda text: f"CAST('0x' || substr(md5({text}), 1, 15) AS BIGINT)",
+        numbers={
+            Hash.MD5: lambda text: f"CAST('0x' || substr(md5({text}), 1, 15) AS BIGINT)",
+            Hash.LOOKUP3: lambda text: f"{FUNCTION}({text})",
+        },
         text=lambda sql: f"CAST({sql} AS VARCHAR)",
         divide="//",
     )

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.unit.flow.scripted import Script, lake_of, published
+from tests.unit.flow.scripted import Entry, Script, lake_of, published
 
 from limnos import Lake
 from limnos.model.run import TableResult, TableStatus
@@ -361,3 +361,47 @@ def test_without_a_key_as_many_copies_leave_as_were_deleted(tmp_path: Path) -> N
     run(lake)
     assert published(lake, ALL) == [A, B]
     assert len(lake.quarantine.entries("s.rows")) == 2
+
+
+def test_a_column_that_was_not_sent_keeps_its_value_from_the_nearest_change_before(lake: Lake, script: Script) -> None:
+    script.update(A, first := (1, "first", "1.00", 1))
+    script.update(first, nearest := (1, "nearest", "1.00", 1))
+    script.update(nearest, kept := (1, "nearest", "8.00", 1), kept=("name",))
+    script.update(kept, (1, "later", "9.00", 1))
+    script.update(B, second := (2, "before", "2.00", 2))
+    script.update(second, (2, "before", "8.00", 2), kept=("name",))
+    script.update(C, third := (3, "first", "3.00", 3))
+    script.update(third, fourth := (3, "nearest", "3.00", 3))
+    script.update(fourth, (3, "nearest", "8.00", 3), kept=("name",))
+    run(lake)
+    assert published(lake, ALL) == [(1, "later", "9.00", 1), (2, "before", "8.00", 2), (3, "nearest", "8.00", 3)]
+
+
+def test_a_delete_tells_no_value_of_a_column_that_is_not_sent_after_it(lake: Lake, script: Script) -> None:
+    script.update(A, (1, "new", "1.00", 1))
+    script.log += [Entry("delete", (1, None, None, None)), Entry("update", (1, None, "8.00", 1), ("name",))]
+    script.log += [Entry("delete", (2, None, None, None)), Entry("update", (2, None, "8.00", 2), ("name",))]
+    run(lake)
+    assert published(lake, ALL) == [(1, "new", "8.00", 1), (2, "b", "8.00", 2), C]
+
+
+def test_a_truncation_is_forgotten_with_the_deletes_that_are_ignored(tmp_path: Path, script: Script) -> None:
+    lake = lake_of(tmp_path, script, table="mode: cdc, deletes: ignore")
+    run(lake)
+    script.update(A, (1, "before", "1.00", 1))
+    script.truncate()
+    script.insert((4, "d", "4.00", 4))
+    result = run(lake)
+    assert (result.read, result.written) == (2, 2)
+    assert published(lake, ALL) == [(1, "before", "1.00", 1), B, C, (4, "d", "4.00", 4)]
+
+
+def test_without_a_key_a_row_that_was_never_published_takes_no_other_with_it(tmp_path: Path) -> None:
+    script, misfit, alike = Script(keyed=False), (1, "a", "x", 1), (1, "a", None, 1)
+    script.insert(misfit, alike)
+    lake = lake_of(tmp_path, script)
+    assert run(lake).quarantined == 1
+    script.delete(misfit)
+    run(lake)
+    assert published(lake, ALL) == [alike]
+    assert lake.quarantine.entries("s.rows") == ()

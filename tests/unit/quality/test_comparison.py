@@ -78,7 +78,7 @@ def test_verdicts_count_rows_and_do_not_hold_quarantine_against_the_lake() -> No
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     low=st.integers(-(2**62), 2**62),
-    more=st.integers(0, 3000),
+    more=st.integers(0, 1999),
     width=st.integers(1, 40),
     buckets=st.sampled_from([1, 7, 61]),
     data=st.data(),

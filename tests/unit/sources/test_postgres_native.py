@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limnos.sources.compiled import PORTABLE, load
+from limnos.ports.compiled import PORTABLE, load
 from limnos.sources.postgres.wire import PADDING_BYTES, walk
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")

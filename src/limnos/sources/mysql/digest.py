@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from limnos.model.digest import DIGITS, Cell, Comparable, Digestible, Question, form
+from limnos.model.digest import DIGITS, Cell, Comparable, Digestible, Hash, Question, form
 from limnos.model.names import quoted
 from limnos.sources.mysql.address import literal
 from limnos.sources.mysql.columns import SourceColumn
@@ -31,7 +31,7 @@ def select(relation: str, columns: Sequence[SourceColumn], question: Question) -
         join=lambda parts: f"concat_ws('|', {', '.join(parts)})",
         join_with_nulls=lambda parts: "concat_ws('|', " + ", ".join(f"coalesce({part}, '')" for part in parts) + ")",
         size=lambda text: f"length({text})",
-        number=lambda text: f"CAST(conv(left(md5({text}), 15), 16, 10) AS SIGNED)",
+        numbers={Hash.MD5: lambda text: f"CAST(conv(left(md5({text}), 15), 16, 10) AS SIGNED)"},
         text=lambda sql: f"CAST({sql} AS CHAR)",
         literal=literal,
         divide="DIV",

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from limnos.sources.compiled import Compiled, load
+from limnos.ports.compiled import Compiled, load
 
 Array: TypeAlias = "pa.Array[Any]"
 

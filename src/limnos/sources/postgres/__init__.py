@@ -215,7 +215,7 @@ class PostgresReading:
     def comparable(self, table: str) -> Comparable:
         """Say in which form each column is written for a comparison."""
         with self._address.refusals(table):
-            return digest.comparable(catalog.columns(self._connection, self._known(table)))
+            return digest.comparable(self._connection, catalog.columns(self._connection, self._known(table)))
 
     def digest(self, table: str, question: Question) -> Iterator[pa.RecordBatch]:
         """Answer a question with batches of its schema; the server adds up and hashes."""

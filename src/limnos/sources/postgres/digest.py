@@ -11,27 +11,49 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 
-from limnos.model.digest import Ask, Cell, Comparable, Digestible, Question, form
-from limnos.model.names import quoted
+from limnos.model.digest import Ask, Cell, Comparable, Digestible, Hash, Question, form
+from limnos.model.names import literal, quoted
 from limnos.sources.postgres.columns import SourceColumn
 
 _BATCH_ROWS = 20_000
+_PROBE, _PROBED = "Limnology is the science of measuring lakes.", 6435678215249880982
 _PLAIN_TEXT = frozenset({"text", "varchar", "bpchar"})
 _NAN = {"float4": "\\x7fc00000", "float8": "\\x7ff8000000000000"}
 # The planner does not know what hashing costs: left alone it keeps one process busy, sorts, and compiles for longer than it runs.
 _PLAN = ("parallel_setup_cost = 0", "parallel_tuple_cost = 0", "enable_sort = off", "jit = off", "work_mem = '64MB'")
 
 
-def comparable(columns: Sequence[SourceColumn]) -> Comparable:
+def comparable(connection: psycopg.Connection[Any], columns: Sequence[SourceColumn]) -> Comparable:
     """Say in which form each column is written; there is none that cannot be."""
-    return Comparable({column.name: form(column.type) for column in columns})
+    forms = {column.name: form(column.type) for column in columns}
+    return Comparable(forms, hashes=(Hash.LOOKUP3, Hash.MD5) if _hashes_bytes(connection) else (Hash.MD5,))
+
+
+def _hashes_bytes(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether the server hashes the bytes of UTF-8, and has the hash that it has where words are little-endian."""
+    if not _is_utf8(connection):
+        return False
+    try:
+        with connection.transaction():
+            return connection.execute(f"SELECT {_lookup3(literal(_PROBE))}".encode()).fetchone() == (_PROBED,)
+    except psycopg.errors.UndefinedFunction:
+        return False
+
+
+def _is_utf8(connection: psycopg.Connection[Any]) -> bool:
+    return connection.info.parameter_status("server_encoding") == "UTF8"
+
+
+def _lookup3(text: str) -> str:
+    # What is made of columns of several collations has none of its own.
+    return f'hashtextextended(({text}) COLLATE "C", 0)'
 
 
 def answer(
     connection: psycopg.Connection[Any], relation: str, columns: Sequence[SourceColumn], question: Question
 ) -> Iterator[pa.RecordBatch]:
     """Run the SELECT of a question inside the open transaction, and take its settings back."""
-    select = _digestible(relation, columns, utf8=connection.info.parameter_status("server_encoding") == "UTF8").select(question)
+    select = _digestible(relation, columns, utf8=_is_utf8(connection)).select(question)
     with connection.transaction(force_rollback=True), connection.cursor() as cursor:
         for setting in _PLAN if question.ask is Ask.BUCKETS else _PLAN[:2]:
             cursor.execute(f"SET LOCAL {setting}".encode())
@@ -59,7 +81,7 @@ def _digestible(relation: str, columns: Sequence[SourceColumn], *, utf8: bool) -
         join=lambda parts: f"concat_ws('|', {', '.join(parts)})",
         join_with_nulls=lambda parts: "concat(" + ", '|', ".join(parts) + ")",
         size=lambda text: f"octet_length({encoded(text)})",
-        number=lambda text: f"('x' || md5({encoded(text)}))::bit(60)::bigint",
+        numbers={Hash.MD5: lambda text: f"('x' || md5({encoded(text)}))::bit(60)::bigint", Hash.LOOKUP3: _lookup3},
         text=_text,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from limnos.sources.compiled import Compiled, load
+from limnos.ports.compiled import Compiled, load
 from limnos.sources.postgres.cells import Array, Kind, Rows
 from limnos.sources.postgres.columns import Carrier
 from limnos.sources.postgres.refusals import garbled

@@ -1,4 +1,4 @@
-"""Load a decoder that was compiled from C when Limnos was built, where a compiler was there; `LIMNOS_PORTABLE` keeps it from being used.
+"""Load what was compiled from C when Limnos was built, where a compiler was there; `LIMNOS_PORTABLE` keeps it from being used.
 
 It is reached through `ctypes`, so it is bound to no version of Python, and other threads run while it does.
 """
