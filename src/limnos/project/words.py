@@ -113,6 +113,8 @@ def check_shape(*, of_column: bool) -> Shape:
     """Give the shape of one entry of `checks`."""
     kinds = {kind: Key(rule_shape(words, of_column=of_column)) for kind, words in RULES.items() if words.columns != "none" or not of_column}
     bare = tuple(kind for kind in kinds if of_column and not any(key.required for key in RULES[kind].arguments.values()))
+    if not of_column:
+        kinds["dqdl"] = Key(_TEXT, 'One rule in DQDL, such as Completeness "x" > 0.95; `limnos explain notations`.')
     entry = Record(kinds | dict(MODIFIERS), one_of=tuple(kinds), words="a rule such as not_null: [a, b]")
     return OneOf((entry, Text(choices=bare))) if of_column else entry
 
