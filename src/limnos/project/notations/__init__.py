@@ -8,9 +8,9 @@ from limnos.project.notations.dbt import read_dbt
 from limnos.project.notations.dqdl import read_dqdl, read_dqdl_rule
 from limnos.project.notations.gx import read_gx
 from limnos.project.notations.soda import read_soda
-from limnos.project.notations.translation import Imported, Tables, distinct, inline
+from limnos.project.notations.translation import Imported, Tables, distinct
 
-__all__ = ["FORMATS", "NAMELESS", "Imported", "Tables", "distinct", "inline", "read_dqdl_rule", "read_notation"]
+__all__ = ["FORMATS", "NAMELESS", "Imported", "Tables", "distinct", "read_dqdl_rule", "read_notation"]
 
 _Reader = Callable[[str, str, Callable[[str], Tables]], tuple[Imported, ...]]
 NAMELESS = ("dqdl", "gx")

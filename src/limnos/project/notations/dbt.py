@@ -142,7 +142,13 @@ def _test(node: Node, column: str, tables: Tables) -> tuple[RuleSpec, ...]:
     if where and rule.kind in ("query", "schema_match"):
         raise refused(f"`where` of {kind}", node.place, "no condition")
     where = " AND ".join(f"({one})" for one in (where, rule.where)) if where and rule.where else where or rule.where
-    return (replace(rule, name=name or rule.name, where=where, severity=severity, place=node.place),)
+    rules = [replace(rule, name=name or rule.name, where=where, severity=severity, place=node.place)]
+    if rule.kind == "sequence":
+        # A value that comes twice is a step of 0 to dbt, and no gap to `sequence`.
+        per = rule.arguments.get("per", [])
+        columns = (*(per if isinstance(per, list) else ()), *rule.columns)
+        rules.append(RuleSpec("unique", columns, where=where, severity=severity, place=node.place))
+    return tuple(rules)
 
 
 def _parts(node: Node) -> tuple[str, Arguments, Arguments]:
@@ -373,7 +379,9 @@ def _sequence(arguments: Arguments, column: str, _: Tables) -> RuleSpec:
         raise arguments.refused("whole numbers, without a datepart")
     if per is not None and not (isinstance(per, list) and all(isinstance(one, str) for one in per)):
         raise arguments.wrong("group_by_columns", "a list of columns")
-    said: dict[str, object] = {"step": 1 if step is None else step}
+    if step is not None and (not isinstance(step, int) or step < 1):
+        raise arguments.refused("a whole interval from 1")
+    said: dict[str, object] = {"step": step or 1}
     return RuleSpec("sequence", (_of_column(arguments, column),), said | ({"per": per} if per else {}))
 
 

@@ -8,7 +8,7 @@ Source: AWS Glue, "DQDL rule type reference"; awslabs/dqdl, rules-config.json; a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -234,20 +234,14 @@ def _row_count(rule: Rule, _: Tables) -> _Meant:
     return _one(RuleSpec("row_count", (), _counts(rule, _condition(rule)), place=rule.place))
 
 
-_METRICS = {"Mean": "mean", "Sum": "sum", "StandardDeviation": "stddev", "ColumnCorrelation": "correlation"}
+_METRICS = {"Mean": "mean", "Sum": "sum", "StandardDeviation": "stddev", "Entropy": "entropy", "ColumnCorrelation": "correlation"}
 
 
 def _metric(rule: Rule, _: Tables) -> _Meant:
     kind = _METRICS[rule.type]
     columns = _parameters(rule, 2 if kind == "correlation" else 1)
     bounds = _numbers(rule, _condition(rule))
-    if kind == "correlation" and (bounds.low_strict or bounds.high_strict):
-        raise refused(f"A strict bound of {rule.type}", rule.place, ">=, <= or =")
     return _one(RuleSpec(kind, columns, bounds.arguments(), place=rule.place))
-
-
-def _entropy(rule: Rule, _: Tables) -> _Meant:
-    raise refused(rule.type, rule.place, "Deequ takes the natural logarithm, `entropy` bits: divide the bounds by ln 2 and write `entropy`")
 
 
 def _distinct_count(rule: Rule, _: Tables) -> _Meant:
@@ -450,18 +444,17 @@ def _schema_match(rule: Rule, tables: Tables) -> _Meant:
 
 def _dataset_match(rule: Rule, tables: Tables) -> _Meant:
     other, key, *match = _parameters(rule, 2, 3)
-    arguments: dict[str, object] = {"table": str(tables.find(other, rule.place)), "key": list(_mapped(rule, key))}
+    keys = _mapped(key)
+    arguments: dict[str, object] = {"table": str(tables.find(other, rule.place)), "key": list(keys.values())}
     if match:
-        arguments["compare"] = list(_mapped(rule, match[0]))
-    return _one(RuleSpec("matches_reference", (), arguments, at_least=_share(rule, _condition(rule)), place=rule.place))
+        arguments["compare"] = _mapped(match[0])
+    return _one(RuleSpec("matches_reference", tuple(keys), arguments, at_least=_share(rule, _condition(rule)), place=rule.place))
 
 
-def _mapped(rule: Rule, text: str) -> Iterator[str]:
-    for pair in _split(text):
-        own, arrow, other = pair.partition("->")
-        if arrow and own.strip() != other.strip():
-            raise refused(f"{rule.type} of columns with other names", rule.place, "columns of one name in both tables")
-        yield own.strip()
+def _mapped(text: str) -> dict[str, str]:
+    """Pair columns here with columns there: `a` or `a->b`."""
+    pairs = (pair.partition("->") for pair in _split(text))
+    return {own.strip(): (other or own).strip() for own, _, other in pairs}
 
 
 _AGGREGATE = re.compile(r"\s*(?P<function>[A-Za-z]+)\s*\(\s*(?P<column>.*?)\s*\)\s*")
@@ -489,7 +482,6 @@ _TRANSLATORS: Mapping[str, Callable[[Rule, Tables], _Meant]] = {
     **dict.fromkeys(_METRICS, _metric),
     **dict.fromkeys(("CustomSql", "CustomSQL"), _custom_sql),
     "RowCount": _row_count,
-    "Entropy": _entropy,
     "DistinctValuesCount": _distinct_count,
     "ZerosCount": _zeros,
     "ColumnExists": _column_exists,

@@ -50,8 +50,6 @@ def _between(kind: str, **more: object) -> Expectation:
             said = bounds.arguments()
         except ValueError as error:
             raise arguments.refused("bounds that are both strict or both not") from error
-        if "exclusive" in said and kind in ("quantile", "correlation"):
-            raise arguments.refused("bounds that may be reached")
         return RuleSpec(kind, (column,), {**more, **said})
 
     return made

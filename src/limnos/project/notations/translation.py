@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -195,7 +195,7 @@ def searching(pattern: str) -> str:
         >>> searching("^[a-z]+$"), searching("ab|c")
         ('[a-z]+', '(?s:.*)(?:ab|c)(?s:.*)')
     """
-    if re.fullmatch(r"\^(?:[^\\|]|\\.)*\$", pattern, re.DOTALL) and not pattern.endswith(r"\$"):
+    if re.fullmatch(r"\^(?:[^\\|]|\\.)*\$", pattern, re.DOTALL):
         return pattern[1:-1]
     return f"(?s:.*)(?:{pattern})(?s:.*)"
 
@@ -336,33 +336,3 @@ def distinct(rules: Iterable[RuleSpec], taken: Collection[RuleSpec] = ()) -> tup
             named[own.name] = own
             found.append(own)
     return tuple(found)
-
-
-def inline(rule: RuleSpec) -> Mapping[str, object]:
-    """Write a rule as an entry of `checks` in limnos.yml.
-
-    Examples:
-        >>> inline(RuleSpec("range", ("a",), {"min": 1}, at_least=0.9))
-        {'range': {'column': 'a', 'min': 1, 'at_least': 0.9}}
-    """
-    said: dict[str, object] = dict(_columns(rule))
-    if rule.kind == "foreign_key":
-        said["references"] = {"table": rule.arguments["references"], "columns": rule.arguments["columns"]}
-    else:
-        said |= rule.arguments
-    said |= {
-        word: value
-        for word, value, default in (("where", rule.where, ""), ("at_least", rule.at_least, 1.0), ("severity", rule.severity, None))
-        if value != default
-    }
-    if "severity" in said:
-        said["severity"] = str(said["severity"])
-    derived = RuleSpec(rule.kind, rule.columns).name if rule.kind != "sql" else f"sql:{rule.arguments.get('expression')}"
-    return {rule.kind: said | ({"name": rule.name} if rule.name != derived else {})}
-
-
-def _columns(rule: RuleSpec) -> Iterator[tuple[str, object]]:
-    if len(rule.columns) == 1:
-        yield "column", rule.columns[0]
-    elif rule.columns:
-        yield "columns", list(rule.columns)
