@@ -6,7 +6,7 @@ import json
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limnos.errors import LimnosError
@@ -100,28 +100,33 @@ def rules_or_errors(form: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
+@settings(deadline=None)
 @given(text=st.text(max_size=200))
 def test_any_text_is_rules_or_errors(form: str, text: str) -> None:
     rules_or_errors(form, text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14), st.booleans())
 def test_any_words_of_dqdl_are_rules_or_errors(words: list[str], whole: bool) -> None:  # noqa: FBT001 drawn
     rules_or_errors("dqdl", " ".join(words) if whole else f"Rules = [ {' '.join(words)} ]")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["not_null", "unique", "accepted_values", *_TESTS, *(f"dbt_expectations.{name}" for name in EXPECTATIONS)]), TREE)
 def test_any_test_of_dbt_is_rules_or_errors(name: str, tree: object) -> None:
     tests = [{name: tree}, name]
     rules_or_errors("dbt", write_yaml({"models": [{"name": "orders", "data_tests": tests, "columns": [{"name": "a", "tests": tests}]}]}))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(EXPECTATIONS)), TREE, st.dictionaries(WORDS, SCALARS, max_size=4))
 def test_any_expectation_is_rules_or_errors(name: str, tree: object, kwargs: dict[str, object]) -> None:
     entries = [{"type": name, "kwargs": tree}, {"expectation_type": name, "kwargs": {"column": "a", **kwargs}}]
     rules_or_errors("gx", json.dumps({"expectations": entries}))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted({*OF_COLUMN, *OF_TABLE})),
     TREE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limnos.model.contract import Column, Contract, RuleSpec, Severity
@@ -73,6 +73,7 @@ def said(rules: tuple[RuleSpec, ...]) -> set[tuple[str, str]]:
     return {(rule.name, rule.version) for rule in rules}
 
 
+@settings(deadline=None)
 @given(contracts())
 def test_a_written_contract_is_read_back_as_the_same(contract: Contract) -> None:
     written = write_contract(contract, {column.name: "its name" for column in contract.columns})
@@ -83,6 +84,7 @@ def test_a_written_contract_is_read_back_as_the_same(contract: Contract) -> None
     assert said(config.rules) == said(contract.rules)
 
 
+@settings(deadline=None)
 @given(st.recursive(TEXT | st.integers() | st.booleans() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner)))
 def test_written_yaml_is_read_back_as_the_same_value(value: object) -> None:
     for flow in (False, True):
@@ -139,6 +141,7 @@ def any_rules(draw: st.DrawFn) -> RuleSpec:
     return RuleSpec(kind, columns, arguments, severity, draw(SHARE), draw(st.just("") | NAME), draw(st.just("") | NAME | st.just("my-1")))
 
 
+@settings(deadline=None)
 @given(st.lists(any_rules(), max_size=4, unique_by=lambda rule: rule.name))
 def test_any_rules_are_read_back_from_a_contract_as_the_same(rules: list[RuleSpec]) -> None:
     contract = Contract(SHOP, (Column("a", pa.int64()), Column("b", pa.string())), rules=tuple(rules))
