@@ -8,7 +8,6 @@ from dataclasses import replace
 from limnos.model.contract import RuleSpec, Severity
 from limnos.model.names import TableName
 from limnos.project.nodes import Listed, Mapped, Node, Scalar, invalid, plain
-from limnos.project.notations import Tables, distinct, read_dqdl_rule
 from limnos.project.words import RULES
 
 
@@ -31,6 +30,9 @@ def read_checks(entries: Listed, table: TableName, column: str = "") -> Iterator
 
 def _dqdl(entry: Mapped, table: TableName) -> Iterator[RuleSpec]:
     """Read one line of DQDL; beside it may stand only what DQDL has no word for."""
+    from limnos.project.notations import Tables, distinct  # noqa: PLC0415 start-up: few projects hold DQDL
+    from limnos.project.notations.dqdl import read_dqdl_rule  # noqa: PLC0415 start-up
+
     for word in ("where", "at_least"):
         if word in entry.entries:
             raise invalid(f"{word!r} stands beside DQDL", entry.place_of(word), seen=word, expected="it in the DQDL itself")

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from limnos.project.notations.dbt import read_dbt
-from limnos.project.notations.dqdl import read_dqdl, read_dqdl_rule
-from limnos.project.notations.gx import read_gx
-from limnos.project.notations.soda import read_soda
-from limnos.project.notations.translation import Imported, Tables, distinct
+from limnos.project.notations.translation import Imported, Tables, TablesOf, distinct
 
-__all__ = ["FORMATS", "NAMELESS", "Imported", "Tables", "distinct", "read_dqdl_rule", "read_notation"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-_Reader = Callable[[str, str, Callable[[str], Tables]], tuple[Imported, ...]]
+__all__ = ["FORMATS", "NAMELESS", "Imported", "Tables", "TablesOf", "distinct", "read_notation"]
+
+FORMATS = ("dbt", "dqdl", "gx", "soda")
 NAMELESS = ("dqdl", "gx")
 """The formats whose files do not name their table."""
-FORMATS: Mapping[str, _Reader] = {
-    "dbt": read_dbt,
-    "dqdl": lambda text, name, tables_of: read_dqdl(text, name, tables_of("")),
-    "gx": lambda text, name, tables_of: read_gx(text, name, tables_of("")),
-    "soda": read_soda,
-}
 
 
-def read_notation(form: str, text: str, name: str, tables_of: Callable[[str], Tables]) -> tuple[Imported, ...]:
+def read_notation(form: str, text: str, name: str, tables_of: TablesOf) -> tuple[Imported, ...]:
     """Translate a file of one of `FORMATS`; `name` is what errors call it.
 
     `tables_of` gives the lake as it is seen from a table, by its name in the file (empty where the format has none).
@@ -31,4 +25,6 @@ def read_notation(form: str, text: str, name: str, tables_of: Callable[[str], Ta
     Raises:
         ProjectInvalid: If the file is not of that format.
     """
-    return FORMATS[form](text, name, tables_of)
+    # One file a format, and only the one that is asked for is loaded.
+    read: Callable[[str, str, TablesOf], tuple[Imported, ...]] = getattr(import_module(f"{__name__}.{form}"), f"read_{form}")
+    return read(text, name, tables_of)

@@ -14,7 +14,18 @@ from limnos.model.contract import RuleSpec, Severity
 from limnos.model.names import quoted
 from limnos.project.nodes import Listed, Mapped, Node, Scalar, parse_nodes
 from limnos.project.notations.expectations import expectation
-from limnos.project.notations.translation import Arguments, Bounds, Imported, Tables, collected, malformed, refused, spelled, sql_rule
+from limnos.project.notations.translation import (
+    Arguments,
+    Bounds,
+    Imported,
+    Tables,
+    TablesOf,
+    collected,
+    malformed,
+    refused,
+    spelled,
+    sql_rule,
+)
 from limnos.project.shape import nearest
 
 _TOP = (
@@ -36,7 +47,6 @@ _REF = re.compile(r"""\s*ref\(\s*(?:'[^'"]+'\s*,\s*|"[^'"]+"\s*,\s*)?['"](?P<mod
 _FROM_SOURCE = re.compile(r"""\s*source\(\s*['"](?P<source>[^'"]+)['"]\s*,\s*['"](?P<table>[^'"]+)['"]\s*\)\s*""")
 _PERIODS = {"minute": "m", "hour": "h", "day": "d", "week": "w"}
 _NO_SHARE = "only none may fail: the numbers of warn_if and error_if are counts, not shares"
-TablesOf = Callable[[str], Tables]
 
 
 def read_dbt(text: str, name: str, tables_of: TablesOf) -> tuple[Imported, ...]:

@@ -31,7 +31,18 @@ from limnos.project.notations.dqdl_syntax import (
     parse_document,
     parse_rule,
 )
-from limnos.project.notations.translation import Bounds, Imported, Tables, collected, malformed, refused, searching, spelled, sql_rule
+from limnos.project.notations.translation import (
+    Bounds,
+    Imported,
+    Tables,
+    TablesOf,
+    collected,
+    malformed,
+    refused,
+    searching,
+    spelled,
+    sql_rule,
+)
 from limnos.project.shape import nearest
 
 _MOST_CLAUSES = 64
@@ -60,13 +71,13 @@ class _Meant:
     row: str = ""
 
 
-def read_dqdl(text: str, name: str, tables: Tables) -> tuple[Imported, ...]:
+def read_dqdl(text: str, name: str, tables_of: TablesOf) -> tuple[Imported, ...]:
     """Translate a DQDL document; it does not name its table.
 
     Raises:
         ProjectInvalid: If it is not DQDL.
     """
-    document = parse_document(text, name)
+    document, tables = parse_document(text, name), tables_of("")
     checks: list[Callable[[], tuple[RuleSpec, ...]]] = [partial(_translated, tree, tables) for tree in document.rules]
     checks += [partial(_analyzer, rule) for rule in document.analyzers]
     rules, errors = collected(checks)

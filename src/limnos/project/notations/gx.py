@@ -14,7 +14,7 @@ from limnos.model.names import quoted
 from limnos.model.place import Place
 from limnos.project.nodes import Listed, Mapped, Node, Scalar, parse_nodes
 from limnos.project.notations.expectations import expectation
-from limnos.project.notations.translation import Arguments, Imported, Tables, collected, malformed, spelled
+from limnos.project.notations.translation import Arguments, Imported, Tables, TablesOf, collected, malformed, spelled
 
 _SUITE = (
     *("name", "expectation_suite_name", "meta", "id", "ge_cloud_id", "data_asset_type", "notes", "suite_parameters"),
@@ -37,7 +37,7 @@ _TABLE_WIDE = (
 _NO_SHARE = (*_TABLE_WIDE, "quantile", "correlation", "monotonic")
 
 
-def read_gx(text: str, name: str, tables: Tables) -> tuple[Imported, ...]:
+def read_gx(text: str, name: str, tables_of: TablesOf) -> tuple[Imported, ...]:
     """Translate a suite; it does not name its table.
 
     Raises:
@@ -52,7 +52,7 @@ def read_gx(text: str, name: str, tables: Tables) -> tuple[Imported, ...]:
     top.done()
     if not isinstance(entries, Listed):
         raise malformed("The suite has no list of expectations", suite.place, expected='"expectations": [...]')
-    checks: list[Callable[[], list[RuleSpec]]] = [partial(_read, entry, tables) for entry in entries.items]
+    checks: list[Callable[[], list[RuleSpec]]] = [partial(_read, entry, tables_of("")) for entry in entries.items]
     rules, errors = collected(checks)
     return (Imported("", rules, errors),)
 

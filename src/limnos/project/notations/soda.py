@@ -16,10 +16,9 @@ from limnos.model.contract import RuleSpec
 from limnos.project.nodes import Listed, Mapped, Node, Scalar, parse_nodes
 from limnos.project.notations.soda_checks import NEEDED, OF_COLUMN, OF_TABLE, REFUSED, VALIDITY, Check, Threshold, no_variables
 from limnos.project.notations.sodacl import read_line
-from limnos.project.notations.translation import Arguments, Imported, Tables, collected, malformed, refused
+from limnos.project.notations.translation import Arguments, Imported, Tables, TablesOf, collected, malformed, refused
 from limnos.project.shape import nearest
 
-TablesOf = Callable[[str], Tables]
 _TOP = ("dataset", "columns", "checks", "filter", "description", "variables", "check_attributes", "soda_agent", "soda_runner")
 _COLUMN = (
     *("name", "description", "data_type", "optional", "checks", "character_maximum_length", "numeric_precision", "numeric_scale"),

@@ -78,6 +78,10 @@ class Tables:
         return table in self.known or table.namespace in self.every or not (self.known or self.every)
 
 
+TablesOf = Callable[[str], Tables]
+"""Gives the lake as it is seen from a table, by its name in a file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Hold `low <= x <= high`, either side open or strict."""
