@@ -31,7 +31,7 @@ def edited(root: Path, body: str, version: str = "v3.1.0", project: str = "versi
         "- name: orders\n  physicalName: shop.orders\n  quality:\n  - metric: rowCount\n    mustBe: 1\n",
         "  - physicalName: shop.orders\n    quality:\n      - {metric: rowCount, mustBe: 1}\n    name: orders\n",
         "  - physicalName: shop.orders\n    name: orders\n    description: |\n      long\n\n      text\n\n",
-        "  - physicalName: shop.orders\n    name: orders\n    description: >-\n      a\n      b\n  # end\nstatus: active\n",
+        "  - physicalName: shop.orders\n    name: orders\n    description: >-\n      a\n      b\nstatus: active\n",
         "  - physicalName: shop.orders\n    name: orders\n    properties:\n      - {name: a,\n         physicalType: long}\n",
         "  - {physicalName: shop.y, name: y}\n  - physicalName: shop.orders\n    name: orders\n  - {physicalName: shop.x, name: x}\n",
         "   -  physicalName: shop.orders\n      name: orders\n      quality:\n\n        # 1\n        - {metric: rowCount, mustBe: 1}\n\n",

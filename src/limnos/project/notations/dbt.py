@@ -216,10 +216,8 @@ def _severity(kind: str, config: Arguments, arguments: Arguments) -> Severity | 
         errors = False
     if errors:
         return None
-    if not warns or (said != "warn" and error_if and not warn_if):
+    if not warns or said != "warn":
         raise refused(f"warn_if and error_if of {kind}", config.place, _NO_SHARE)
-    if said != "warn":
-        raise refused(f"error_if of {kind}", config.place, _NO_SHARE)
     return Severity.WARN
 
 
