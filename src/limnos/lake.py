@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from limnos.errors import RequestError, UnknownName, WorldError
 from limnos.model.anomaly import Anomaly, Backtest
 from limnos.model.comparison import Comparison
+from limnos.model.imported import ExportedContract, ImportedTable
 from limnos.model.names import TableName
 from limnos.model.place import Place
 from limnos.model.profile import Suggestions, TableProfile
@@ -206,6 +207,34 @@ class Lake:
                 "That cannot be kept", subject="upkeep", seen=str(error), expected=expected, hint="limnos upkeep --help"
             ) from error
         return planned(self._parts, patterns, retention) if dry_run else upkeep(self._parts, patterns, retention, wait_s=wait_s)
+
+    def import_(
+        self, form: str, file: str | Path, *, table: str = "", write: bool = False, partial: bool = False
+    ) -> tuple[ImportedTable, ...]:
+        """Translate a file of rules of another tool (`dbt`, `dqdl`, `gx`, `soda`); with `write`, add them to the tables' contracts.
+
+        No source and no table is touched. What cannot be translated is told by name, and nothing is written then, unless `partial`.
+
+        Raises:
+            UnknownName: If there is no such format, or no such table.
+            RequestError: If the file does not say which table it is about, and neither does `table`.
+            ProjectInvalid: If the file is not of that format.
+        """
+        from limnos.flow.import_rules import import_rules  # noqa: PLC0415 start-up
+
+        named = TableName.parse(table) if table else None
+        return import_rules(self.project, form, Path(file), named, write=write, partial=partial)
+
+    def export(self, *patterns: str, to: str | Path = "") -> tuple[ExportedContract, ...]:
+        """Write the contracts of the chosen tables as ODCS files, with all their rules; into the directory `to` if one is named.
+
+        Raises:
+            UnknownName: If a pattern matches no table.
+            TargetExists: If the directory holds another file of that name.
+        """
+        from limnos.flow.export_contracts import export_contracts  # noqa: PLC0415 start-up
+
+        return export_contracts(self._parts, patterns, Path(to) if to else None)
 
     def query(self, sql: str, *, as_of: datetime | None = None) -> Result:
         """Run one SELECT over the published tables, all as of one instant; `as_of` goes back in time.

@@ -125,7 +125,7 @@ def draft(directory: Path, found: Address, source: Source, engine: Engine, *, sa
     tables = _without_circles([table for table in tables if table.contract.columns])
     (directory / "contracts").mkdir()
     for table in tables:
-        written, _ = write_contract(table.contract, table.evidence)
+        written = write_contract(table.contract, table.evidence)
         (directory / f"contracts/{table.contract.table.name}.odcs.yaml").write_text(written, encoding="utf-8")
     if found.text is not None:
         _keep(directory, found.secret, found.text)

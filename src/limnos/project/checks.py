@@ -6,23 +6,41 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from limnos.model.contract import RuleSpec, Severity
+from limnos.model.names import TableName
 from limnos.project.nodes import Listed, Mapped, Node, Scalar, invalid, plain
 from limnos.project.words import ROW_RULES, RULES
 
 
-def read_checks(entries: Listed, column: str = "") -> Iterator[RuleSpec]:
-    """Read a list of checks that has its right shape; under a column, `column` is what they are about.
+def read_checks(entries: Listed, table: TableName, column: str = "") -> Iterator[RuleSpec]:
+    """Read a list of checks of a table that has its right shape; under a column, `column` is what they are about.
 
     Raises:
         ProjectInvalid: If what an entry says does not go together.
     """
     for entry in entries.items:
-        if isinstance(entry, Mapped):
+        if isinstance(entry, Mapped) and "dqdl" in entry.entries:
+            yield from _dqdl(entry, table)
+        elif isinstance(entry, Mapped):
             kind = next(key for key in entry.entries if key in RULES)
             beside = {key: value for key, value in entry.entries.items() if key != kind}
             yield from _rules(kind, entry.entries[kind], beside, column)
         elif isinstance(entry, Scalar):
             yield from _rules(entry.text, Mapped(entry.place, {}), {}, column)
+
+
+def _dqdl(entry: Mapped, table: TableName) -> Iterator[RuleSpec]:
+    """Read one line of DQDL; beside it may stand only what DQDL has no word for."""
+    from limnos.project.notations import Tables, distinct  # noqa: PLC0415 start-up: few projects hold DQDL
+    from limnos.project.notations.dqdl import read_dqdl_rule  # noqa: PLC0415 start-up
+
+    for word in ("where", "at_least"):
+        if word in entry.entries:
+            raise invalid(f"{word!r} stands beside DQDL", entry.place_of(word), seen=word, expected="it in the DQDL itself")
+    rules = distinct(read_dqdl_rule(entry.text("dqdl"), entry.place_of("dqdl"), Tables(table)))
+    if "name" in entry.entries and len(rules) > 1:
+        raise invalid("One name cannot be that of several rules", entry.place_of("name"), seen=entry.text("name"), expected="no name")
+    severity = Severity(entry.text("severity")) if "severity" in entry.entries else None
+    yield from (replace(rule, severity=severity, name=entry.text("name") or rule.name) for rule in rules)
 
 
 def _rules(kind: str, node: Node, beside: Mapping[str, Node], column: str) -> Iterator[RuleSpec]:
@@ -48,7 +66,7 @@ def _rules(kind: str, node: Node, beside: Mapping[str, Node], column: str) -> It
         columns,
         _references(said, columns) if kind == "foreign_key" else arguments,
         severity=Severity(said.text("severity")) if "severity" in said.entries else None,
-        at_least=_share(said.text("at_least")),
+        at_least=read_share(said.text("at_least")),
         where=said.text("where"),
         name=said.text("name") or (f"sql:{' '.join(said.text('expression').split())}" if kind == "sql" else ""),
         place=node.place,
@@ -104,5 +122,6 @@ def _references(said: Mapped, columns: tuple[str, ...], word: str = "references"
     return {"references": table, "columns": list(parents)}
 
 
-def _share(text: str) -> float:
+def read_share(text: str) -> float:
+    """Read a share: a number, a percentage, or all of them where nothing is said."""
     return float(text.rstrip("% ")) / 100 if text.endswith("%") else float(text or 1)

@@ -137,6 +137,15 @@ def read_nodes(path: Path, name: str) -> Node:
     Raises:
         ProjectInvalid: If it cannot be read, is not YAML 1.2 in UTF-8 without tags, or is unreasonably large, deep or self-containing.
     """
+    return parse_nodes(read_text(path, name), name)
+
+
+def read_text(path: Path, name: str) -> str:
+    """Read one file of at most 1 MiB in UTF-8; `name` is what errors call it.
+
+    Raises:
+        ProjectInvalid: If it cannot be read, is larger, or is something else.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
@@ -152,7 +161,7 @@ def read_nodes(path: Path, name: str) -> Node:
     except UnicodeDecodeError as error:
         place = Place(name, raw.count(b"\n", 0, error.start) + 1)
         raise invalid("A file of the project is not UTF-8", place, seen=f"byte 0x{raw[error.start]:02x}", expected="UTF-8") from error
-    return parse_nodes(text, name)
+    return text
 
 
 def parse_nodes(text: str, name: str) -> Node:

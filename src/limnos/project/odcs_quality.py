@@ -8,8 +8,10 @@ from dataclasses import replace
 from limnos.errors import ProjectInvalid
 from limnos.model.contract import RuleSpec, Severity
 from limnos.model.names import literal, quoted
+from limnos.project.checks import read_share
 from limnos.project.nodes import Listed, Mapped, invalid, plain
-from limnos.project.odcs_words import OPERATORS
+from limnos.project.odcs_words import IMPLEMENTATION, OPERATORS
+from limnos.project.shape import check
 
 
 def quality_rule(node: Mapped, column: str) -> Iterator[RuleSpec]:
@@ -20,6 +22,9 @@ def quality_rule(node: Mapped, column: str) -> Iterator[RuleSpec]:
     """
     kind = node.text("type") or "library"
     if kind == "text":
+        return
+    if kind == "custom" and node.text("engine") == "limnos":
+        yield _own(node)
         return
     if kind != "library":
         raise _uncompiled(node, f"type: {kind}")
@@ -33,6 +38,26 @@ def quality_rule(node: Mapped, column: str) -> Iterator[RuleSpec]:
     spec = _row_count(node, given[0], column) if node.text("metric") == "rowCount" else _metric(node, given[0], column)
     severity = Severity.WARN if node.text("severity") in ("warning", "info") else None
     yield replace(spec, severity=severity, name=node.text("id") or spec.name, place=node.place)
+
+
+def _own(node: Mapped) -> RuleSpec:
+    """Read a rule in our own words: all that it says stands in `implementation`, its columns too."""
+    implementation = node.entries.get("implementation", Mapped(node.place, {}))
+    check(implementation, IMPLEMENTATION, "implementation")
+    said = node.mapping("implementation")
+    rule = RuleSpec(
+        said.text("rule"),
+        said.texts("columns"),
+        plain(said.mapping("arguments")),
+        severity=Severity(said.text("severity")) if "severity" in said.entries else None,
+        at_least=read_share(said.text("at_least")),
+        where=said.text("where"),
+        name=said.text("name"),
+        place=node.place,
+    )
+    if rule.kind == "foreign_key" and not {"references", "columns"} <= set(rule.arguments):
+        raise invalid("A foreign key refers to nothing", node.place, expected="arguments: {references: shop.customers, columns: [id]}")
+    return rule
 
 
 def _uncompiled(node: Mapped, what: str) -> ProjectInvalid:

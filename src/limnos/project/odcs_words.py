@@ -6,7 +6,7 @@ Source: Open Data Contract Standard (Bitol, Linux Foundation AI & Data), version
 from __future__ import annotations
 
 from limnos.project.shape import Anything, Flag, Key, ListOf, MapOf, Number, OneOf, Record, Shape, Text, Value
-from limnos.project.words import TABLE
+from limnos.project.words import MODIFIERS, TABLE
 
 _TEXT = Text()
 _DOCUMENTATION = Anything()
@@ -43,6 +43,16 @@ QUALITY = _record(
     unit=Text(choices=("rows", "percent")),
     arguments=_record("", properties=ListOf(_TEXT), missingValues=_DOCUMENTATION, validValues=ListOf(Value()), pattern=_TEXT),
     **_OPERATORS,
+)
+
+# What `implementation` holds where `engine` is `limnos`: a rule that the standard has no words for.
+IMPLEMENTATION = Record(
+    {
+        "rule": Key(_TEXT, "The kind of the rule.", required=True),
+        "columns": Key(OneOf((_TEXT, ListOf(_TEXT))), "Its columns."),
+        "arguments": Key(MapOf(_DOCUMENTATION), "Its arguments."),
+        **MODIFIERS,
+    }
 )
 
 RELATIONSHIP = _record(

@@ -147,6 +147,17 @@ def _tables(project: Mapped, root: Path) -> Mapping[TableName, TableConfig]:
     return {table: replace(config, rules=_distinct(config.rules)) for table, config in promised.items()}
 
 
+def contract_files(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the patterns of a project's contracts, and the files that match them, relative to it.
+
+    Raises:
+        ProjectInvalid: If limnos.yml cannot be read.
+    """
+    node = read_nodes(root / FILE, FILE)
+    project = node if isinstance(node, Mapped) else Mapped(node.place, {})
+    return project.texts("contracts") or (_CONTRACTS,), _contract_files(project, root)
+
+
 def _contract_files(project: Mapped, root: Path) -> tuple[str, ...]:
     found: dict[str, None] = {}
     place = project.place_of("contracts")
@@ -170,7 +181,7 @@ def _table(table: TableName, node: Node) -> TableConfig:
         table,
         columns,
         key=said.texts("key"),
-        rules=tuple(_rules(said)),
+        rules=tuple(_rules(said, table)),
         partitions=tuple(_partition(text) for text in said.texts("partition")),
         drift=_drift(said.mapping("drift")),
         on_fail=Severity(said.text("on_fail") or Severity.QUARANTINE),
@@ -209,11 +220,11 @@ def _column(node: Mapped) -> Column:
     return Column(node.text("name"), kind, node.value("required") is True, node.text("description"), node.text("classification"))
 
 
-def _rules(table: Mapped) -> Iterator[RuleSpec]:
-    if key := table.texts("key"):
-        yield RuleSpec("primary_key", key, place=table.place_of("key"))
+def _rules(said: Mapped, table: TableName) -> Iterator[RuleSpec]:
+    if key := said.texts("key"):
+        yield RuleSpec("primary_key", key, place=said.place_of("key"))
     seen: dict[str, Place] = {}
-    for column in table.mappings("columns"):
+    for column in said.mappings("columns"):
         name = column.text("name")
         if name in seen:
             raise invalid(f"The column {name!r} is given twice", column.place, seen=f"first on line {seen[name].line}", expected="once")
@@ -221,9 +232,9 @@ def _rules(table: Mapped) -> Iterator[RuleSpec]:
         if column.value("required") is True:
             yield RuleSpec("not_null", (name,), place=column.place_of("required"))
         if isinstance(checks := column.entries.get("checks"), Listed):
-            yield from read_checks(checks, name)
-    if isinstance(checks := table.entries.get("checks"), Listed):
-        yield from read_checks(checks)
+            yield from read_checks(checks, table, name)
+    if isinstance(checks := said.entries.get("checks"), Listed):
+        yield from read_checks(checks, table)
 
 
 def _partition(text: str) -> Partition:

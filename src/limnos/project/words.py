@@ -214,6 +214,8 @@ def check_shape(*, of_column: bool) -> Shape:
     chosen = {kind: words for kind, words in RULES.items() if words.columns not in ("none", "pair") or not of_column}
     kinds = {kind: Key(rule_shape(words, of_column=of_column)) for kind, words in chosen.items()}
     bare = tuple(kind for kind in kinds if of_column and not any(key.required for key in RULES[kind].arguments.values()))
+    if not of_column:
+        kinds["dqdl"] = Key(_TEXT, 'One rule in DQDL, such as Completeness "x" > 0.95; `limnos explain notations`.')
     entry = Record(kinds | dict(MODIFIERS), one_of=tuple(kinds), words="a rule such as not_null: [a, b]")
     return OneOf((entry, Text(choices=bare))) if of_column else entry
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
-from limnos.errors import ProjectInvalid
+from limnos.errors import LimnosError, ProjectInvalid
 from limnos.model.contract import RuleSpec, Severity
 from limnos.model.names import TableName
 from limnos.model.project import Project
@@ -234,3 +235,38 @@ def test_a_key_becomes_a_rule(load: Load) -> None:
 
 def test_the_words_name_exactly_the_rules_that_there_are() -> None:
     assert set(RULES) == set(KINDS)
+
+
+def test_a_line_of_dqdl_is_a_check(load: Load) -> None:
+    rules = _rules(
+        load,
+        '- dqdl: IsComplete "a"',
+        '- dqdl: \'Completeness "b" > 0.95 where "y > 1"\'',
+        "  severity: warn",
+        "  name: mostly",
+        '- dqdl: ReferentialIntegrity "c" "t.id" = 1.0',
+    )
+    assert [(rule.kind, rule.name, rule.where, rule.severity) for rule in rules] == [
+        ("not_null", "not_null:a", "", None),
+        ("not_null", "mostly", "y > 1", Severity.WARN),
+        ("foreign_key", "foreign_key:c", "", None),
+    ]
+    assert rules[1].at_least > 0.95
+    assert rules[2].arguments == {"references": "s.t", "columns": ["id"]}
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        (['- dqdl: IsComplet "a"'], "No DQDL rule is called IsComplet"),
+        (["- dqdl: FileSize > 2 MB"], "FileSize cannot be translated"),
+        (['- dqdl: IsComplete "a"', "  where: b > 1"], "'where' stands beside DQDL"),
+        (['- dqdl: (IsComplete "a") and (IsUnique "a")', "  name: both"], "One name cannot be that of several rules"),
+        (['- IsComplete "a"'], "tables.s.t.checks has the wrong form"),
+        (['- dqdl: IsComplete "a"', "  not_null: a"], "needs exactly one of these"),
+    ],
+)
+def test_a_line_that_is_no_dqdl_is_an_error_with_its_place(load: Load, lines: list[str], what: str) -> None:
+    with pytest.raises(LimnosError, match=re.escape(what)) as caught:
+        _rules(load, *lines)
+    assert caught.value.subject.startswith("limnos.yml:")

@@ -337,3 +337,38 @@ def test_a_contradiction_names_both_places(load: Load, said: str, what: str) -> 
         _table(load, KEYED, PROJECT + f"tables: {{shop.orders: {{{said}}}}}")
     assert caught.value.subject == "limnos.yml:3"
     assert "contracts/orders.odcs.yaml:6" in caught.value.seen + caught.value.expected
+
+
+def _own(load: Load, implementation: str, beside: str = "") -> tuple[RuleSpec, ...]:
+    entry = f"    quality:\n      - type: custom\n        engine: limnos\n        implementation: {implementation}\n{beside}"
+    return _table(load, HEAD + entry).rules
+
+
+def test_a_rule_in_our_own_words_is_read_with_all_that_it_says(load: Load) -> None:
+    said = "{rule: range, columns: [a], arguments: {min: 0}, where: b > 1, at_least: 0.9, severity: block, name: mine}"
+    (rule,) = _own(load, said, "        severity: warning\n        description: Told to others.\n")
+    assert rule.as_json() == RuleSpec("range", ("a",), {"min": 0}, Severity.BLOCK, 0.9, "b > 1", "mine").as_json()
+    assert str(rule.place) == "contracts/orders.odcs.yaml:9"
+
+
+@pytest.mark.parametrize(
+    ("implementation", "what"),
+    [
+        ("{rule: range, column: [a]}", "Unknown key 'column'"),
+        ("{columns: [a]}", "has no 'rule'"),
+        ("{rule: range, severity: fatal}", "wrong form"),
+        ("{rule: range, at_least: 7}", "wrong form"),
+        ("{rule: foreign_key, columns: [a]}", "A foreign key refers to nothing"),
+        ("{rule: foreign_key, columns: [a], arguments: {references: nobody.here, columns: [id]}}", "No source fills the table nobody.here"),
+        ("a text", "wrong form"),
+    ],
+)
+def test_a_rule_in_our_own_words_that_is_wrong_is_an_error(load: Load, implementation: str, what: str) -> None:
+    with pytest.raises(ProjectInvalid, match=what) as caught:
+        _own(load, implementation)
+    assert caught.value.subject in ("contracts/orders.odcs.yaml:9", "contracts/orders.odcs.yaml:11")
+
+
+def test_a_custom_check_of_another_engine_is_an_error(load: Load) -> None:
+    with pytest.raises(ProjectInvalid, match="type: custom"):
+        _table(load, HEAD + "    quality:\n      - {type: custom, engine: soda, implementation: x}\n")

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module, metadata
+from keyword import iskeyword
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +26,8 @@ VERBS = {
     "verify": ("verify", "Compare the published tables with their sources."),
     "upkeep": ("upkeep", "Compact files and let old versions go; no row changes."),
     "quarantine": ("quarantine", "List, show, release or reject the rows that were held back."),
+    "import": ("contracts", "Take over rules of dbt, DQDL, Great Expectations or Soda."),
+    "export": ("contracts", "Write the contracts of tables as ODCS files."),
     "query": ("query", "Ask the published tables a question in SQL."),
     "profile": ("profile", "Show what a table holds: nulls, ranges, patterns, keys and references."),
     "suggest": ("suggest", "Propose rules for a table, with the evidence for each."),
@@ -56,7 +59,8 @@ class Verbs(click.Group):
         """Import one verb."""
         if cmd_name not in VERBS:
             return None
-        command = getattr(import_module(f"limnos.apps.cli.{VERBS[cmd_name][0]}"), cmd_name)
+        attribute = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name  # `import` cannot name a function
+        command = getattr(import_module(f"limnos.apps.cli.{VERBS[cmd_name][0]}"), attribute)
         return command if isinstance(command, click.Command) else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
