@@ -15,13 +15,13 @@ import pyarrow as pa
 from limnos.errors import LimnosError, MalformedFile, QueryInvalid
 from limnos.flow.set_aside import FAILED
 from limnos.model.casts import RECORD, Casts, numbered
-from limnos.model.chunk import Chunk, Chunks, LandedChunk
+from limnos.model.chunk import Chunk, LandedChunk
 from limnos.model.contract import Contract
 from limnos.model.conversion import as_text
 from limnos.model.data import Layout, WrittenFile
 from limnos.model.extract import Extract
 from limnos.model.names import literal, quoted
-from limnos.ports import Engine, Session
+from limnos.ports import Ahead, Engine, Session
 
 _Array: TypeAlias = Any  # an array whose members pyarrow's stubs do not know
 # Above it, Arrow writes small decimals with an exponent.
@@ -105,7 +105,7 @@ def _land_chunks(engine: Engine, session: Session, extract: Extract, layout: Lay
     """Land what is not remembered, and remember each chunk as soon as its files are complete."""
     chunks = extract.chunks
     assert chunks is not None  # noqa: S101 the caller asked
-    basis = _basis(chunks, extract.schema, casts.contract, layout)
+    basis = basis_of(chunks.basis, extract.schema, casts.contract, layout)
     landed = list(memory.remembered(basis, chunks.all))
     reused, there = len(landed), {one.chunk for one in landed}
     missing = [chunk for chunk in chunks.all if chunk not in there]
@@ -123,11 +123,37 @@ def _land_chunks(engine: Engine, session: Session, extract: Extract, layout: Lay
     return Landed(tuple(file for one in landed for file in one.files), sum(file.rows for file in failed), reused, len(chunks.all))
 
 
-def _basis(chunks: Chunks, raw: pa.Schema, contract: Contract, layout: Layout) -> str:
-    """Say all that the files of a chunk depend on beside its rows."""
+def basis_of(basis: str, raw: pa.Schema, contract: Contract, layout: Layout) -> str:
+    """Say all that the files of a chunk depend on beside its rows; `basis` is what the source says of that."""
     directory = layout.directory.rsplit("/", 1)[0]
-    said = [chunks.basis, str(raw), contract.version, directory, layout.field_ids, version("limnos")]
+    said = [basis, str(raw), contract.version, directory, layout.field_ids, version("limnos")]
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def land_ahead(
+    engine: Engine, session: Session, ahead: Ahead, names: Sequence[str], contract: Contract, layout: Layout
+) -> Iterator[LandedChunk]:
+    """Land these chunks as they are now, for `land` to find them remembered; a chunk that has no rows is none."""
+    layout, raw = replace(layout, one_file=True), Extract(ahead.schema, 0, None)
+    casts, basis = Casts.of(ahead.schema, contract), basis_of(ahead.basis, ahead.schema, contract, layout)
+    with _converter(engine, raw, casts) as converter:
+        for name in names:
+            drained = _Drained(ahead.read(name))
+            files = _write_stream(session, converter, Stream(replace(raw, batches=iter(drained))), layout, casts)
+            failed = _write_failed(session, converter, layout)
+            if drained.proven is not None and drained.proven.rows:
+                yield LandedChunk(drained.proven, basis, files, failed)
+
+
+class _Drained:
+    """Keep what a generator of batches returns at its end."""
+
+    def __init__(self, batches: Generator[pa.RecordBatch, None, Chunk]) -> None:
+        self._batches = batches
+        self.proven: Chunk | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        self.proven = yield from self._batches
 
 
 @contextmanager

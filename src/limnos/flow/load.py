@@ -91,7 +91,7 @@ def _done(loading: Loading) -> Load:
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembering:
+class Remembering:
     """Have the catalog remember the chunks of the table that is loaded."""
 
     loading: Loading
@@ -131,10 +131,11 @@ class _Full:
         layout = loading.parts.catalog.layout(contract, loading.run_id, replace=True)
         loading.step("table.write", f"{extract.read:,} rows")
         with loading.parts.engine.session() as session:
-            landed = landing.land(loading.parts.engine, session, extract, contract, layout, _Remembering(loading))
+            landed = landing.land(loading.parts.engine, session, extract, contract, layout, Remembering(loading))
             loading.step("table.landed", f"{landed.rows:,} rows")
             if landed.reused:
-                note = f"{landed.reused:,} of {landed.chunks:,} chunks were read before the interruption"
+                when = "ahead of the snapshot" if loading.candidate.source.protect.max_snapshot_age_s else "before the interruption"
+                note = f"{landed.reused:,} of {landed.chunks:,} chunks were read {when}"
                 settled = replace(settled, notes=(*settled.notes, note))
             if extract.scan and position is not None:
                 # The engine read the outside world by itself: the source now makes sure that it stayed as it was.
