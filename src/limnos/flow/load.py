@@ -29,7 +29,7 @@ from limnos.model.position import Position
 from limnos.model.project import Mode
 from limnos.model.run import TableResult, TableStatus
 from limnos.model.subject import Subject
-from limnos.ports import Session
+from limnos.ports import FollowableReading, Session
 from limnos.quality import audit as auditing
 from limnos.quality import fit, quarantine
 from limnos.quality.rules import build_all
@@ -71,6 +71,10 @@ def preview(loading: Loading) -> Preview:
     """
     if loading.candidate.error is not None:
         raise loading.candidate.error
+    reading, mode = loading.reading, loading.candidate.table.mode
+    error = reading.unfollowable(loading.name) if mode is Mode.CDC and isinstance(reading, FollowableReading) else None
+    if error is not None:
+        raise error
     settled = loading.settled()
     contract = loading.bookkeeping.kept_in(settled.contract)
     build_all(contract)

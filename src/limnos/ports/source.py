@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
 
+from limnos.errors import LimnosError
 from limnos.model.changes import Changes, Window
 from limnos.model.chunk import Chunk
 from limnos.model.contract import Contract
@@ -158,6 +159,15 @@ class ChangeReading(Reading, Protocol):
         Raises:
             SourceRefused: If the source does not give its log.
         """
+        ...
+
+
+@runtime_checkable
+class FollowableReading(ChangeReading, Protocol):
+    """Tell beforehand of which tables the changes can be read."""
+
+    def unfollowable(self, table: str) -> LimnosError | None:
+        """Give the error that `cut` would end in for what the table itself is; None if its changes can be read."""
         ...
 
 

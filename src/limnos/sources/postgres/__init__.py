@@ -215,6 +215,12 @@ class PostgresReading:
         """Say where the change stream stands at this reading's snapshot."""
         return self._stream.cut(table)
 
+    def unfollowable(self, table: str) -> LimnosError | None:
+        """Say why the log does not tell what happens to a table; None if it does."""
+        self._known(table)
+        with self._address.refusals(table):
+            return slot.unsound(self._config, slot.facts(self._connection, self._config, [table])[table])
+
     def changes(self, since: Mapping[str, Position]) -> Iterator[Changes]:
         """Hand over what happened to these tables between their positions and this reading's snapshot."""
         return self._stream.changes(since)
