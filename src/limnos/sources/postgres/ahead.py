@@ -102,15 +102,16 @@ class PostgresAhead:
                     batch = decode(answer, (*self._sending.carriers, _VERSION), library)
                     rows += batch.num_rows
                     yield batch.select(range(len(self.schema))), _sum(np.asarray(batch.columns[-1]))
-            self._suit(time.monotonic() - began)
+            self._suit(time.monotonic() - began, rows)
             self._pace.take(rows)
 
-    def _suit(self, took_s: float) -> None:
-        """Make the next part smaller or larger, to stay well below the age that a snapshot may reach."""
-        age_s = self._config.protect.max_snapshot_age_s
-        if took_s > age_s / 2:
+    def _suit(self, took_s: float, rows: int) -> None:
+        """Make the next part smaller or larger, to stay well below the age that a snapshot may reach, with pauses of about a second."""
+        age_s, rate = self._config.protect.max_snapshot_age_s, self._config.protect.max_rows_per_s
+        paused_s = rows / rate if rate else 0
+        if took_s > age_s / 2 or paused_s > 1:
             self._blocks = max(1, self._blocks // 2)
-        elif took_s < age_s / 8:
+        elif took_s < age_s / 8 and paused_s < 1 / 2:
             self._blocks = min(self._blocks * 2, _MOST_BLOCKS)
 
     @cached_property
