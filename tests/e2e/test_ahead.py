@@ -159,6 +159,10 @@ def test_a_table_that_is_as_it_was_published_is_not_read_ahead(shop: Shop) -> No
     chunks: list[Step] = []
     assert {one.status for one in shop.run(chunks.append).tables} == {TableStatus.UNCHANGED}
     assert chunks == []
+    with (shop.home / "limnos.yml").open("a") as project:
+        project.write("tables: {shop.big: {checks: [{range: {column: size, min: 0}}]}}\n")
+    assert TableStatus.PUBLISHED in {one.status for one in shop.run(chunks.append).tables}
+    assert sum(step.table is not None and step.table.name == "big" for step in chunks) == CHUNKS
 
 
 def test_a_table_whose_columns_change_meanwhile_is_refused_and_read_by_the_next_run(shop: Shop) -> None:

@@ -74,7 +74,8 @@ class _Table:
         """Give the chunks that changed, or were never read; none if all is as it is published."""
         chunks = self.ahead.count()
         mark = self.loading.mark
-        if mark is not None and mark.position is not None and self.loading.table in self.loading.versions.published:
+        published = self.loading.table in self.loading.versions.published
+        if published and mark is not None and mark.position is not None and mark.basis == self.loading.basis(self.contract):
             total = {"rows": sum(chunk.rows for chunk in chunks), "versions": str(sum(int(chunk.content) for chunk in chunks))}
             if total.items() <= mark.position.value.items():
                 return ()

@@ -160,7 +160,7 @@ def _table(reading: Reading, name: str, target: TableName, targets: Mapping[str,
         notes = (f"its rows were not looked at: {error.what} ({error.seen})",)
     unfollowable = reading.unfollowable(name) if contract.key and isinstance(reading, FollowableReading) else None
     if unfollowable is not None:
-        notes = (*notes, f"not for mode: cdc: {unfollowable.seen}")
+        notes = (*notes, f"not for mode: cdc: {unfollowable.what} ({unfollowable.seen})")
     proposals = [classify(column.name, column.type, _values(rows, column.name)) for column in contract.columns]
     found = {one.column: one for one in proposals if one}
     columns = (
