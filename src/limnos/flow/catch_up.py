@@ -191,7 +191,7 @@ def snapshot_merge(loading: Loading, settled: Settled, extract: Extract, memory:
         if extract.chunks is not None:
             layout = loading.parts.catalog.layout(gathering.contract, loading.run_id, replace=loading.base is None)
             landed = land_raw(session, extract, gathering.contract, layout, memory)
-            settled = settled.noted(*landed.notes)
+            settled = settled.noted(*landed.notes())
             paths = ", ".join(literal(file.path) for file in landed.files)
             extract = replace(extract, scan=f"SELECT * FROM read_parquet([{paths}], hive_partitioning = false)", batches=None)
         _add(gathering, session, extract, Operation.INSERT)

@@ -21,7 +21,7 @@ from limnos.model.contract import Contract, RuleSpec
 from limnos.model.names import TableName
 from limnos.model.project import Capability, SourceConfig
 from limnos.model.secret import Secret
-from limnos.ports import Engine, Reading, Source
+from limnos.ports import Engine, FollowableReading, Reading, Source
 from limnos.project.odcs_write import write_contract, write_yaml
 
 SAMPLE_ROWS = 1_000
@@ -100,6 +100,7 @@ class _Table:
     contract: Contract
     evidence: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    followed: bool = True
     late: tuple[RuleSpec, ...] = ()
 
 
@@ -157,13 +158,16 @@ def _table(reading: Reading, name: str, target: TableName, targets: Mapping[str,
         rows = _sample(reading, name, contract, engine) if engine else None
     except LimnosError as error:
         notes = (f"its rows were not looked at: {error.what} ({error.seen})",)
+    unfollowable = reading.unfollowable(name) if contract.key and isinstance(reading, FollowableReading) else None
+    if unfollowable is not None:
+        notes = (*notes, f"not for mode: cdc: {unfollowable.what} ({unfollowable.seen})")
     proposals = [classify(column.name, column.type, _values(rows, column.name)) for column in contract.columns]
     found = {one.column: one for one in proposals if one}
     columns = (
         replace(column, classification=found[column.name].classification) if column.name in found else column for column in contract.columns
     )
     evidence = {column: f"{one.evidence} (confidence {one.confidence})" for column, one in found.items()}
-    return _Table(name, replace(contract, columns=tuple(columns)), evidence, notes)
+    return _Table(name, replace(contract, columns=tuple(columns)), evidence, notes, followed=unfollowable is None)
 
 
 def _among(rule: RuleSpec, targets: Mapping[str, TableName]) -> RuleSpec | None:
@@ -245,7 +249,7 @@ def _project(found: Address, source: Source, tables: Sequence[_Table], bare: Seq
         for note in table.notes:
             yield f"      # {_line(note)}\n"
         said = {"mode": "full"} | ({"table": table.contract.table.name} if table.contract.table.name != table.name else {})
-        others = " or ".join(_line(write_yaml(mode, flow=True)) for mode in _modes(source, table.contract))
+        others = " or ".join(_line(write_yaml(mode, flow=True)) for mode in _modes(source, table))
         entry = write_yaml({table.name: said}, flow=True)[1:-1]
         yield f"      {entry}{f'  # or {others}' if others else ''}\n"
     for name in bare:
@@ -258,9 +262,10 @@ def _project(found: Address, source: Source, tables: Sequence[_Table], bare: Seq
             yield from (f"      - {write_yaml(_told(rule), flow=True)}\n" for rule in table.late)
 
 
-def _modes(source: Source, contract: Contract) -> Iterable[Mapping[str, str]]:
+def _modes(source: Source, table: _Table) -> Iterable[Mapping[str, str]]:
     """Propose what could be read instead of everything."""
-    if Capability.CHANGES in source.capabilities and contract.key:
+    contract = table.contract
+    if Capability.CHANGES in source.capabilities and contract.key and table.followed:
         yield {"mode": "cdc"}
     if Capability.INCREMENTAL in source.capabilities and contract.key:
         for column in contract.columns:

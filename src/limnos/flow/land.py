@@ -15,13 +15,13 @@ import pyarrow as pa
 from limnos.errors import LimnosError, MalformedFile, QueryInvalid
 from limnos.flow.set_aside import FAILED
 from limnos.model.casts import RECORD, Casts, numbered
-from limnos.model.chunk import Chunks, LandedChunk
+from limnos.model.chunk import Chunk, Chunks, LandedChunk
 from limnos.model.contract import Contract
 from limnos.model.conversion import as_text
 from limnos.model.data import Layout, WrittenFile
 from limnos.model.extract import Extract
 from limnos.model.names import literal, quoted
-from limnos.ports import Engine, Session
+from limnos.ports import Ahead, Engine, Session
 
 _Array: TypeAlias = Any  # an array whose members pyarrow's stubs do not know
 _Write: TypeAlias = Callable[[Iterator[pa.RecordBatch]], tuple[tuple[WrittenFile, ...], tuple[WrittenFile, ...]]]
@@ -48,10 +48,10 @@ class Landed:
         """How many rows the files hold."""
         return sum(file.rows for file in self.files)
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is worth telling of it."""
-        return (f"{self.reused:,} of {self.chunks:,} chunks were read before the interruption",) if self.reused else ()
+    def notes(self, *, ahead: bool = False) -> tuple[str, ...]:
+        """Give what is worth telling of it."""
+        when = "ahead of the snapshot" if ahead else "before the interruption"
+        return (f"{self.reused:,} of {self.chunks:,} chunks were read {when}",) if self.reused else ()
 
 
 class Memory(Protocol):
@@ -117,7 +117,7 @@ def _land_chunks(engine: Engine, session: Session, extract: Extract, layout: Lay
     """
     chunks = extract.chunks
     assert chunks is not None  # noqa: S101 the caller asked
-    basis = _basis(chunks, extract.schema, casts.contract, layout)
+    basis = basis_of(chunks.basis, extract.schema, casts.contract, layout)
     plain = replace(layout, partitions={})
     scattered = False
     with _converter(engine, extract, casts) as converter:
@@ -147,7 +147,7 @@ def land_raw(session: Session, extract: Extract, contract: Contract, layout: Lay
         stream = Stream(replace(extract, batches=batches))
         return stream.write(session, "SELECT * FROM raw", raw, stream.reader()), ()
 
-    landed, reused = _missing(chunks, _basis(chunks, extract.schema, contract, raw), memory, write)
+    landed, reused = _missing(chunks, basis_of(chunks.basis, extract.schema, contract, raw), memory, write)
     return Landed(tuple(file for one in landed for file in one.files), 0, reused, len(chunks.all))
 
 
@@ -164,11 +164,37 @@ def _missing(chunks: Chunks, basis: str, memory: Memory, write: _Write) -> tuple
     return landed, reused
 
 
-def _basis(chunks: Chunks, raw: pa.Schema, contract: Contract, layout: Layout) -> str:
-    """Say all that the files of a chunk depend on beside its rows."""
+def basis_of(basis: str, raw: pa.Schema, contract: Contract, layout: Layout) -> str:
+    """Say all that the files of a chunk depend on beside its rows; `basis` is what the source says of that."""
     directory = layout.directory.rsplit("/", 1)[0]
-    said = [chunks.basis, str(raw), contract.version, directory, layout.field_ids, layout.partitions, version("limnos")]
+    said = [basis, str(raw), contract.version, directory, layout.field_ids, layout.partitions, version("limnos")]
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def land_ahead(
+    engine: Engine, session: Session, ahead: Ahead, names: Sequence[str], contract: Contract, layout: Layout
+) -> Iterator[LandedChunk]:
+    """Land these chunks as they are now, for `land` to find them remembered; a chunk that has no rows is none."""
+    layout, raw = replace(layout, one_file=True), Extract(ahead.schema, 0, None)
+    casts, basis = Casts.of(ahead.schema, contract), basis_of(ahead.basis, ahead.schema, contract, layout)
+    with _converter(engine, raw, casts) as converter:
+        for name in names:
+            drained = _Drained(ahead.read(name))
+            files = _write_stream(session, converter, Stream(replace(raw, batches=iter(drained))), layout, casts)
+            failed = _write_failed(session, converter, layout)
+            if drained.proven is not None and drained.proven.rows:
+                yield LandedChunk(drained.proven, basis, files, failed)
+
+
+class _Drained:
+    """Keep what a generator of batches returns at its end."""
+
+    def __init__(self, batches: Generator[pa.RecordBatch, None, Chunk]) -> None:
+        self._batches = batches
+        self.proven: Chunk | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        self.proven = yield from self._batches
 
 
 @contextmanager

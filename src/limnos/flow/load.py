@@ -29,7 +29,7 @@ from limnos.model.position import Position
 from limnos.model.project import Mode
 from limnos.model.run import TableResult, TableStatus
 from limnos.model.subject import Subject
-from limnos.ports import Session
+from limnos.ports import FollowableReading, Session
 from limnos.quality import audit as auditing
 from limnos.quality import fit, quarantine
 from limnos.quality.rules import build_all
@@ -75,6 +75,10 @@ def preview(loading: Loading) -> Preview:
     """
     if loading.candidate.error is not None:
         raise loading.candidate.error
+    reading, mode = loading.reading, loading.candidate.table.mode
+    error = reading.unfollowable(loading.name) if mode is Mode.CDC and isinstance(reading, FollowableReading) else None
+    if error is not None:
+        raise error
     settled = loading.settled()
     contract = loading.bookkeeping.kept_in(settled.contract)
     build_all(contract)
@@ -95,7 +99,7 @@ def _done(loading: Loading) -> Load:
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembering:
+class Remembering:
     """Have the catalog remember the chunks of the table that is loaded."""
 
     loading: Loading
@@ -130,17 +134,18 @@ class _Full:
         if loading.base is None and loading.table in loading.versions.published:
             settled = settled.noted("begun anew: what is kept of its rows is declared otherwise")
         if loading.bookkeeping.history or (loading.bookkeeping.names and loading.base is not None):
-            return snapshot_merge(loading, settled, replace(extract, position=position or extract.position), _Remembering(loading))
+            return snapshot_merge(loading, settled, replace(extract, position=position or extract.position), Remembering(loading))
         contract = loading.bookkeeping.kept_in(settled.contract)
         layout = loading.parts.catalog.layout(contract, loading.run_id, replace=True)
         loading.step("table.write", "rows, counted as they come" if extract.counted else f"{extract.read:,} rows")
         with loading.parts.engine.session() as session:
-            landed = landing.land(loading.parts.engine, session, extract, contract, layout, _Remembering(loading))
+            landed = landing.land(loading.parts.engine, session, extract, contract, layout, Remembering(loading))
             loading.step("table.landed", f"{landed.rows:,} rows")
             if extract.scan and position is not None:
                 # The engine read the outside world by itself: the source now makes sure that it stayed as it was.
                 loading.reading.position(loading.name)
-            settled = replace(settled.noted(*landed.notes), contract=contract)
+            ahead = bool(loading.candidate.source.protect.max_snapshot_age_s)
+            settled = replace(settled.noted(*landed.notes(ahead=ahead)), contract=contract)
             return self._judged(session, extract, settled, layout, landed, replace(extract, position=position or extract.position))
 
     def _extract(self, settled: Settled) -> Extract:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from limnos.errors import LimnosError, StorageFailed, WorldError
+from limnos.flow.ahead import read_ahead
 from limnos.flow.feed import Feeds
 from limnos.flow.load import load
 from limnos.flow.loading import Load, Versions
@@ -53,9 +54,11 @@ def run_unless_idle(parts: Parts, patterns: Sequence[str], *, wait_s: float, idl
     run_id = new_run_id()
     with exclusive(parts.state, f"run {run_id}", wait_s=wait_s):
         recover(parts)
+        errors = {} if idle else read_ahead(parts, patterns)
         with ExitStack() as stack:
             opened = Opened(parts, stack, prepares=True)
-            chosen = ordered(parts, candidates(opened, patterns))
+            found = candidates(opened, patterns)
+            chosen = ordered(parts, [replace(one, error=one.error or errors.get(one.table.target)) for one in found])
             versions = Versions(parts.catalog.pin(), parts.ledger.marks())
             feeds = Feeds(stack, wanted(chosen, versions))
             if idle and feeds.idle(chosen):

@@ -14,7 +14,7 @@ from limnos.model.bookkeeping import Bookkeeping
 from limnos.model.data import Relation
 from limnos.model.names import TableName
 from limnos.model.project import Capability, Mode, SourceConfig, SourceTable, TableConfig
-from limnos.ports import ChangeSource, Reading, Session, Source
+from limnos.ports import AheadReading, ChangeSource, Reading, Session, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,8 @@ def _candidate(opened: Opened, source: SourceConfig, table: SourceTable) -> Cand
     adapter, reading = found
     if table.mode not in (modes := _modes(adapter)):
         return Candidate(source, table, error=_unsupported(source, table, modes))
+    if source.protect.max_snapshot_age_s and not isinstance(reading, AheadReading):
+        return Candidate(source, table, error=_one_snapshot(source))
     if table.mode is Mode.CDC and source.name in opened.unprepared:
         return Candidate(source, table, error=opened.unprepared[source.name])
     return Candidate(source, table, reading, adapter)
@@ -111,6 +113,16 @@ def _unsupported(source: SourceConfig, table: SourceTable, modes: Sequence[Mode]
         seen=f"mode: {table.mode}",
         expected=" or ".join(f"mode: {mode}" for mode in modes),
         hint=f"write mode: {modes[-1]} for {table.name} of {source.name} in limnos.yml",
+    )
+
+
+def _one_snapshot(source: SourceConfig) -> Unsupported:
+    return Unsupported(
+        f"A source of type {source.type} is read under one snapshot",
+        subject=str(source.places.get("protect.max_snapshot_age", source.place)),
+        seen="max_snapshot_age",
+        expected="a source of type postgres, which can tell whether rows are as they were when they were read",
+        hint=f"take max_snapshot_age out of `protect` of {source.name} in limnos.yml",
     )
 
 

@@ -25,11 +25,12 @@ FINISHED = "run.finished"
 RELEASED = "quarantine.released"
 REJECTED = "quarantine.rejected"
 UPKEPT = "upkeep.finished"
+AHEAD = "ahead.finished"
 COMPARED = "verify.finished"
 CHECKED = "check.finished"
 FAILED = "run.failed"
 ABANDONED = "run.abandoned"
-ENDINGS = (FINISHED, RELEASED, REJECTED, UPKEPT, FAILED, ABANDONED)
+ENDINGS = (FINISHED, RELEASED, REJECTED, UPKEPT, AHEAD, FAILED, ABANDONED)
 
 _INSERT_CHUNK = 10_000
 

@@ -156,8 +156,7 @@ class State:
 
     def _ours(self, error: DBAPIError) -> WorldError:
         seen = self._url.scrub(str(error.orig).strip().splitlines()[0])
-        password = make_url(self._url.reveal()).password
-        seen = seen.replace(password, "***") if password else seen
+        seen = Secret(make_url(self._url.reveal()).password or "").scrub(seen)
         code = getattr(error.orig, "sqlite_errorname", "")
         if code in {"SQLITE_READONLY", "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_IOERR_WRITE", "SQLITE_READONLY_DIRECTORY"}:
             return StorageFailed(

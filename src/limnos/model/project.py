@@ -71,7 +71,7 @@ class Protect:
 
     `connections` is the most streams at once; with `adaptive` there are fewer while the source answers slowly. `replica` is an address
     that is read instead while it lags at most `max_lag_s` behind. `max_log_bytes` bounds the log that the source keeps back for our
-    change stream.
+    change stream. With `max_snapshot_age_s` most rows are read under snapshots that last no longer.
     """
 
     max_rows_per_s: int = 0
@@ -83,6 +83,7 @@ class Protect:
     max_lag_s: float = 30.0
     max_log_bytes: int = 0
     on_log_limit: LogLimit = LogLimit.ALARM
+    max_snapshot_age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

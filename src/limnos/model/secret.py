@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import final
+import re
+from typing import Final, final
+
+_TELLING: Final = 4
+_NAMED: Final = r"((?i:password|passwd|pwd|passphrase)['\"]?\s*[=:]\s*['\"]?)"
 
 
 @final
@@ -28,8 +32,21 @@ class Secret:
         return self._text
 
     def scrub(self, text: str) -> str:
-        """Replace the secret wherever it occurs in `text`, for messages that come from drivers."""
-        return text.replace(self._text, "***") if self._text else text
+        """Replace the secret wherever it occurs in `text`, for messages that come from drivers.
+
+        One of up to three characters occurs in any text; it is replaced where passwords stand: before the `@` of an address, and after
+        words such as `password=`.
+
+        Examples:
+            >>> Secret("hunter2").scrub("no such host: hunter2.example")
+            'no such host: ***.example'
+            >>> Secret("a").scrub("a bad address: mysql://ana:a@db/a, password='a'")
+            "a bad address: mysql://ana:***@db/a, password='***'"
+        """
+        if len(self._text) >= _TELLING:
+            return text.replace(self._text, "***")
+        pattern = rf"(:)({re.escape(self._text)})(?=@)|{_NAMED}({re.escape(self._text)})(?![\w-])"
+        return re.sub(pattern, lambda found: f"{found[1] or found[3]}***", text) if self._text else text
 
     def __repr__(self) -> str:
         return f"Secret({self.name})"

@@ -14,14 +14,28 @@ from limnos.ports.engine import Engine, Session
 from limnos.ports.policy import Policy
 from limnos.ports.rule import Rule
 from limnos.ports.sink import Sink
-from limnos.ports.source import ChangeReading, ChangeSource, DigestReading, IncrementalReading, PlacedReading, Reading, Source
+from limnos.ports.source import (
+    Ahead,
+    AheadReading,
+    ChangeReading,
+    ChangeSource,
+    DigestReading,
+    FollowableReading,
+    IncrementalReading,
+    PlacedReading,
+    Reading,
+    Source,
+)
 
 __all__ = [
+    "Ahead",
+    "AheadReading",
     "Catalog",
     "ChangeReading",
     "ChangeSource",
     "DigestReading",
     "Engine",
+    "FollowableReading",
     "IncrementalReading",
     "Observer",
     "PlacedReading",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
 
+from limnos.errors import LimnosError
 from limnos.model.changes import Changes, Window
+from limnos.model.chunk import Chunk
 from limnos.model.contract import Contract
 from limnos.model.digest import Comparable, Question
 from limnos.model.extract import Extract
@@ -86,6 +88,42 @@ class PlacedReading(Reading, Protocol):
     """One sentence with its reason; empty where there was no choice."""
 
 
+class Ahead(Protocol):
+    """Read the chunks of a table before the point in time that they are read for, each under snapshots that last a moment only.
+
+    `schema` is that of the rows, `basis` that of `Chunks`: a chunk of a later reading has the same rows if basis, name and content are the
+    same.
+    """
+
+    schema: pa.Schema
+    basis: str
+
+    def count(self) -> Sequence[Chunk]:
+        """Fingerprint each chunk that has rows, as it is when its turn comes."""
+        ...
+
+    def read(self, name: str) -> Generator[pa.RecordBatch, None, Chunk]:
+        """Give the rows of a chunk once each, and return what they prove to be.
+
+        Raises:
+            SourceChanged: If the table has another form than when it was described.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what it opened at the source."""
+        ...
+
+
+@runtime_checkable
+class AheadReading(Reading, Protocol):
+    """Read tables ahead, without holding one snapshot for as long as that takes."""
+
+    def ahead(self, table: str, contract: Contract) -> Ahead | None:
+        """Prepare to; what is given opens with the first question and may outlive this reading. None if the table has no chunks."""
+        ...
+
+
 class IncrementalReading(Reading, Protocol):
     """Read only what lies above a cursor; `Capability.INCREMENTAL` declares it."""
 
@@ -121,6 +159,15 @@ class ChangeReading(Reading, Protocol):
         Raises:
             SourceRefused: If the source does not give its log.
         """
+        ...
+
+
+@runtime_checkable
+class FollowableReading(ChangeReading, Protocol):
+    """Tell beforehand of which tables the changes can be read."""
+
+    def unfollowable(self, table: str) -> LimnosError | None:
+        """Give the error that `cut` would end in for what the table itself is; None if its changes can be read."""
         ...
 
 

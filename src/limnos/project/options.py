@@ -54,9 +54,8 @@ def read_source(name: str, node: Mapped, root: Path) -> SourceConfig:
 
 def _protect(node: Mapped) -> Protect:
     """Read what reading may cost; the replica's address stays as it was written until the source is used."""
-    said: dict[str, Any] = {
-        f"{key}_s": duration_s(node.text(key)) for key in ("statement_timeout", "lock_timeout", "max_lag") if key in node.entries
-    }
+    durations = ("statement_timeout", "lock_timeout", "max_lag", "max_snapshot_age")
+    said: dict[str, Any] = {f"{key}_s": duration_s(node.text(key)) for key in durations if key in node.entries}
     said |= {key: int(node.text(key)) for key in ("max_rows_per_s", "connections") if key in node.entries}
     if "adaptive" in node.entries:
         said["adaptive"] = node.value("adaptive") is True

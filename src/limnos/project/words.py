@@ -270,6 +270,10 @@ PROTECT = Record(
         "lock_timeout": Key(_DURATION, "How long a statement may wait for a lock; 10s when not given, 0 for no limit."),
         "connections": Key(Number(whole=True, minimum=1, maximum=64), "The most streams of rows at once; 2 when not given."),
         "adaptive": Key(Flag(), "Whether to read with fewer streams while the source's own answers get slower; false when not given."),
+        "max_snapshot_age": Key(
+            _DURATION,
+            "How old the snapshots may get under which most rows are read; PostgreSQL. 0, one for all rows, when not given.",
+        ),
         "replica": Key(Text(hidden=True), "The address of a replica that is read instead, as secret://NAME."),
         "max_lag": Key(_DURATION, "How far behind the replica may be; 30s when not given."),
         "max_log": Key(_SIZE, "The most log that the source may keep back for our change stream; 0, no limit, when not given."),

@@ -126,8 +126,8 @@ class Pace:
             with self._lock:
                 self._active -= 1
 
-    def take(self, rows: int) -> None:
-        """Wait until that many more rows are due, and rest for as long as the source is to be spared."""
+    def take(self, rows: int, ended: threading.Event | None = None) -> None:
+        """Wait until that many more rows are due, and rest for as long as the source is to be spared, or until `ended`."""
         now = self._clock()
         busy_s = now - getattr(self._own, "since", now)
         with self._lock:
@@ -138,7 +138,7 @@ class Pace:
                 self._free_at = due + rows / self._protect.max_rows_per_s
                 rest_s = max(rest_s, due - now)
         if rest_s > 0:
-            self._sleep(rest_s)
+            (ended.wait if ended else self._sleep)(rest_s)
         self._own.since = self._clock()
 
     def close(self) -> None:

@@ -236,10 +236,10 @@ def test_a_word_that_is_to_come_is_refused_and_not_ignored(load: Load, text: str
 def test_every_word_of_protection_and_following_is_read(load: Load) -> None:
     words = (
         "max_rows_per_s: 0, statement_timeout: 0, lock_timeout: 500ms, connections: 4, adaptive: true, "
-        "replica: secret://REPLICA, max_lag: 2m, max_log: 10GB, on_log_limit: drop"
+        "replica: secret://REPLICA, max_lag: 2m, max_log: 10GB, on_log_limit: drop, max_snapshot_age: 5s"
     )
     source = load(f"version: 1\nsources: {{a: {{type: x, protect: {{{words}}}, follow: {{latency: 250ms}}}}}}").sources[0]
-    assert replace(source.protect, replica=None) == Protect(0, 0.0, 0.5, 4, True, None, 120.0, 10_000_000_000, LogLimit.DROP)
+    assert replace(source.protect, replica=None) == Protect(0, 0.0, 0.5, 4, True, None, 120.0, 10_000_000_000, LogLimit.DROP, 5.0)
     assert source.latency_s == 0.25
 
 

@@ -163,3 +163,11 @@ def test_the_probe_asks_before_the_first_stream_and_ends_with_the_reading() -> N
             assert asked.is_set()
             assert threading.active_count() == before + 1
     assert threading.active_count() == before
+
+
+def test_a_pause_ends_with_what_it_holds_up() -> None:
+    ended = threading.Event()
+    ended.set()
+    pace = Pace(Protect(max_rows_per_s=1), sleep=lambda _: pytest.fail("it slept"))
+    for _ in range(3):
+        pace.take(1_000_000, ended)

@@ -13,6 +13,7 @@ from limnos.ports import Observer
 
 # Only the steps that a person waits for have words; the others exist for the crash tests.
 WORDS = {
+    "table.ahead": "reading ahead",
     "table.open": "reading",
     "table.write": "writing",
     "table.chunk": "writing",

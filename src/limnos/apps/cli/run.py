@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 
 import click
 
 from limnos.apps.cli.progress import watching
+from limnos.apps.cli.stop import asked_to_stop
 from limnos.apps.cli.terminal import Terminal, columns, count, pass_terminal, ratio, shown, speaking
 from limnos.errors import WorldError
 from limnos.model.contract import Severity
@@ -54,7 +53,7 @@ def run(terminal: Terminal, patterns: tuple[str, ...], *, strict: bool, follow: 
     """Load, judge and publish TABLEs (all when none is named; nyc.* is a pattern), all of them in one step.
 
     A bad row is set aside with its reasons and never published. Exits with the worst of its tables. With --follow, tables of mode cdc are
-    kept as new as their sources by small runs; an interrupt ends it after the run that is under way.
+    kept as new as their sources by small runs; an interrupt ends it after the run that is under way, a second one at once.
     """
     if follow:
         return _follow(terminal, patterns)
@@ -84,13 +83,9 @@ def _follow(terminal: Terminal, patterns: tuple[str, ...]) -> int:
             _comment(terminal, round_.tables)
         sys.stdout.flush()
 
-    stop = threading.Event()
-    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        terminal.lake().follow(*patterns, told=told, stopped=stop.wait)
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+    with asked_to_stop() as asked:
+        terminal.lake().follow(*patterns, told=told, stopped=asked.wait)
+    terminal.note("stopped between two rounds; what they wrote is published")
     return 0
 
 

@@ -107,6 +107,12 @@ class MysqlReading:
         """Hand over what the binary log says of these tables, up to this reading's snapshot."""
         return self._stream.changes(since)
 
+    def unfollowable(self, table: str) -> LimnosError | None:
+        """Say why the binary log does not tell all that happens to a table; None if it does."""
+        self._known(table)
+        with self.address.refusals(table):
+            return binlog.unfollowable(self.address, self._connection, table)
+
     @cached_property
     def _stream(self) -> ChangeStream:
         return ChangeStream(self.address, self._connection, self._lanes.ask, self._lanes.log)
@@ -144,6 +150,10 @@ class MysqlReading:
             yield Finding(f"{name}, table {table}", ok=True, detail=detail)
         if any(table.mode is Mode.CDC for table in self._config.tables):
             yield from binlog.findings(self.address, self._connection, name, self._config.known)
+        for followed in (table.name for table in self._config.tables if table.mode is Mode.CDC and table.name in self._tables):
+            error = self.unfollowable(followed)
+            if error is not None:
+                yield Finding(f"{name}, table {followed}", ok=False, detail=f"{error.what}: {error.seen}", hint=error.hint)
 
     def _extract(self, table: str, where: str, position: Position | None) -> Extract:
         found = self._known(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +23,9 @@ from limnos.model.names import TableName, literal, quoted
 from limnos.model.position import Position
 from limnos.model.project import Capability, Option, SourceConfig
 from limnos.model.run import Finding
-from limnos.ports import Engine
-from limnos.sources.postgres import catalog, cursor, digest, health, native, transfer
+from limnos.ports import Ahead, Engine
+from limnos.sources.postgres import catalog, cursor, digest, form, health, native, transfer
+from limnos.sources.postgres.ahead import PostgresAhead
 from limnos.sources.postgres.columns import Carrier
 from limnos.sources.postgres.decode import decode
 from limnos.sources.postgres.parallel import Parallel
@@ -108,16 +108,13 @@ class PostgresReading:
         with self._address.refusals(table):
             chunks = self._counted(found)
             self._unchanged(found)
-            ((shape,),) = catalog.ask(self._connection, catalog.SHAPE, found.oid)
-            ((allowed,),) = catalog.ask(self._connection, catalog.SERVER)
-            server = list(catalog.ask(self._connection, catalog.IDENTITY)[0]) if allowed else [self._address.shown]
+            value = form.found(self._connection, found, self._address)
         rows, total = sum(chunk.rows for chunk in chunks), sum(int(chunk.content) for chunk in chunks)
-        value = {"server": server, "oid": found.oid, "shape": shape, "rows": rows, "versions": str(total)}
-        return self._positions.setdefault(table, Position(PostgresSource.kind, value))
+        return self._positions.setdefault(table, Position(PostgresSource.kind, {**value, "rows": rows, "versions": str(total)}))
 
     def _counted(self, table: catalog.Table) -> Iterable[Chunk]:
         """Count the rows of each chunk, and sum up their versions; a chunk without rows is none."""
-        division = transfer.divide(self._connection, table)
+        division = self._division(table)
         versions = table.version if self._connection.info.server_version >= catalog.TID_HASHES else catalog.OLD_VERSION
         asked = [
             f"SELECT {start}::int8, count(*), sum({versions})::text FROM {self._sql(table.name)} WHERE {where}"
@@ -140,7 +137,8 @@ class PostgresReading:
             with self._pace.lane():
                 for select in unasked:
                     (row,) = catalog.ask(connection, select)
-                    self._pace.scanned(row[1])
+                    if not self._config.protect.max_snapshot_age_s:
+                        self._pace.scanned(row[1])
                     yield row
 
         def share(_: int) -> list[tuple[Any, ...]]:
@@ -170,7 +168,7 @@ class PostgresReading:
                 raise UnknownName.among("column", window.cursor, columns, hint="correct `cursor` in limnos.yml")
             where = f"{self._config.name}.{table}"
             chosen = cursor.choose(self._ask, columns[window.cursor], self._sql(table), window, where)
-            if not chosen.where and len(transfer.divide(self._connection, found).starts) > 1:
+            if not chosen.where and len(self._division(found).starts) > 1:
                 # All rows of a large table: their versions tell which chunks of it are as they were.
                 self.position(table)
             return self._extract(found, contract, chosen.rows, chosen.position, chosen.where)
@@ -179,7 +177,8 @@ class PostgresReading:
         self._pace.expect(rows)
         carriers = catalog.carriers(self._connection, table, contract)
         self._unchanged(table)
-        select = f"SELECT {', '.join(carrier.sql for carrier in carriers)} FROM {self._sql(table.name)}"
+        sending = form.Sending(table, self._sql(table.name), carriers)
+        select = sending.select()
         schema = pa.schema([pa.field(carrier.name, carrier.announced) for carrier in carriers])
         division, counted = self._divisions.get(table.name, (transfer.Division(), {}))
         if where or not position or len(division.starts) == 0:
@@ -190,18 +189,43 @@ class PostgresReading:
         def read(chosen: Sequence[Chunk]) -> Generator[Iterator[pa.RecordBatch]]:
             return self._parts(table.name, [parts[chunk.name] for chunk in chosen], carriers)
 
-        ((files,),) = catalog.ask(self._connection, catalog.FILES, table.oid, table.oid)
-        basis = {name: value for name, value in self._positions[table.name].value.items() if name not in {"rows", "versions"}}
+        basis = sending.basis(self._connection, self._address)
         content = frozenset(counted.values())
-        chunks = Chunks(json.dumps([basis, files, select], sort_keys=True), tuple(counted.values()), content.intersection, read)
+        chunks = Chunks(basis, tuple(counted.values()), content.intersection, read)
         everything = tuple(one for selects in parts.values() for one in selects)
         return Extract(
-            schema, rows, position, batches=self._batches(table.name, everything, carriers), chunks=chunks if len(parts) > 1 else None
+            schema,
+            rows,
+            position,
+            batches=self._batches(table.name, everything, carriers),
+            chunks=chunks if len(parts) > 1 or self._config.protect.max_snapshot_age_s else None,
         )
+
+    def ahead(self, table: str, contract: Contract) -> Ahead | None:
+        """Prepare to read the chunks of a table under short snapshots; None if it has none."""
+        found = self._known(table)
+        with self._address.refusals(table):
+            division = self._division(found)
+            if not division.starts:
+                return None
+            sending = form.Sending(found, self._sql(table), catalog.carriers(self._connection, found, contract))
+            basis = sending.basis(self._connection, self._address)
+            settings = tuple(_settings(self._config, "SET"))
+        return PostgresAhead(self._address, self._config, settings, sending, division, basis)
+
+    def _division(self, table: catalog.Table) -> transfer.Division:
+        ahead = self._config.protect.max_snapshot_age_s
+        return transfer.divide(self._connection, table, transfer.AHEAD_BLOCKS if ahead else transfer.CHUNK_BLOCKS)
 
     def cut(self, table: str) -> Position:
         """Say where the change stream stands at this reading's snapshot."""
         return self._stream.cut(table)
+
+    def unfollowable(self, table: str) -> LimnosError | None:
+        """Say why the log does not tell what happens to a table; None if it does."""
+        self._known(table)
+        with self._address.refusals(table):
+            return slot.unsound(self._config, slot.facts(self._connection, self._config, [table])[table])
 
     def changes(self, since: Mapping[str, Position]) -> Iterator[Changes]:
         """Hand over what happened to these tables between their positions and this reading's snapshot."""
@@ -355,8 +379,8 @@ class PostgresSource:
             return [Finding(name, ok=False, detail=f"{error.what}: {error.seen}", hint=error.hint)]
 
 
-def _settings(config: SourceConfig) -> Iterator[str]:
+def _settings(config: SourceConfig, verb: str = "SET LOCAL") -> Iterator[str]:
     limits = {"statement_timeout": config.protect.statement_timeout_s, "lock_timeout": config.protect.lock_timeout_s}
     workers = {"max_parallel_workers_per_gather": str(config.protect.connections - 1)}
     values: Mapping[str, str] = {**_SETTINGS, **workers, **{name: str(round(limit_s * 1000)) for name, limit_s in limits.items()}}
-    return (f"SET LOCAL {name} = {literal(value)}" for name, value in values.items())
+    return (f"{verb} {name} = {literal(value)}" for name, value in values.items())

@@ -43,6 +43,7 @@ class Parallel:
         self._taken = 0
         self._turn = threading.Condition()
         self._stopped = False
+        self._ended = threading.Event()
         self._error: BaseException | None = None
         self._open: set[Wire] = set()
         self._pace = pace
@@ -76,6 +77,7 @@ class Parallel:
             yield batch
 
     def _stop(self) -> None:
+        self._ended.set()
         with self._turn:
             self._stopped = True
             self._turn.notify_all()
@@ -105,7 +107,7 @@ class Parallel:
             with closing(wire.copy(select)) as answers:
                 for rows in answers:
                     batch = self._decode(rows)
-                    self._pace.take(batch.num_rows)
+                    self._pace.take(batch.num_rows, self._ended)
                     if not self._hand(at, batch):
                         return
             with self._turn:

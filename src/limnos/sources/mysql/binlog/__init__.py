@@ -7,6 +7,7 @@ log.
 from __future__ import annotations
 
 from limnos.sources.mysql.binlog.checks import findings, prepare
+from limnos.sources.mysql.binlog.followable import unfollowable
 from limnos.sources.mysql.binlog.stream import ChangeStream
 
-__all__ = ["ChangeStream", "findings", "prepare"]
+__all__ = ["ChangeStream", "findings", "prepare", "unfollowable"]

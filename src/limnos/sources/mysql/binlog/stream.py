@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, cast
 
-from limnos.errors import SourceRefused, Unsupported
+from limnos.errors import SourceRefused
 from limnos.model.changes import Changes
 from limnos.model.names import quoted
 from limnos.model.position import Position
@@ -16,15 +16,14 @@ from limnos.sources.mysql.binlog import place
 from limnos.sources.mysql.binlog.dump import LogDamaged, LogGone, dump
 from limnos.sources.mysql.binlog.events import Event, Kind, rotation
 from limnos.sources.mysql.binlog.follow import STATEMENTS, Followed, Follower, statement_of
+from limnos.sources.mysql.binlog.followable import unfollowable
 from limnos.sources.mysql.binlog.shape import Cascade, cascades, shape
 from limnos.sources.mysql.binlog.statements import effect
 from limnos.sources.mysql.refusals import changed
 from limnos.sources.mysql.snapshot import log_end
 
 _BEGINS_4 = 4
-_TRANSACTIONAL = frozenset({"innodb", "rocksdb"})
 _RESHAPING = frozenset({"ALTER", "CREATE", "DROP", "RENAME"})
-_OLD_TEMPORAL = "mariadb-5.3"
 
 
 class ChangeStream:
@@ -60,7 +59,9 @@ class ChangeStream:
             Unsupported: If the log does not tell all that happens to the table.
         """
         with self._address.refusals(table):
-            self._followable(table)
+            error = unfollowable(self._address, self._connection, table)
+        if error is not None:
+            raise error
         return place.position(self._file, self._offset, self._gtid, self._server)
 
     def changes(self, since: Mapping[str, Position]) -> Iterator[Changes]:
@@ -144,39 +145,3 @@ class ChangeStream:
 
     def _cascades(self, tables: list[Followed]) -> Mapping[tuple[str, str], tuple[Cascade, ...]]:
         return cascades(self._connection, self._database, [each.name for each in tables])
-
-    def _followable(self, table: str) -> None:
-        database = self._database
-        found = ask(
-            self._connection,
-            "SELECT TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
-            database,
-            table,
-        )
-        kind, engine = found[0] if found else ("no table", "")
-        if kind != "BASE TABLE":
-            raise self._unsupported(table, kind.lower(), "a base table")
-        if str(engine).lower() not in _TRANSACTIONAL:
-            raise self._unsupported(table, f"engine {engine}, whose rows no snapshot ties to a place in the log", "engine InnoDB")
-        columns = ask(
-            self._connection,
-            "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
-            database,
-            table,
-        )
-        for name, data_type, spelled in columns:
-            if _OLD_TEMPORAL in spelled:
-                raise self._unsupported(
-                    f"{table}.{name}", str(spelled), "a temporal type in its present form; ALTER TABLE ... FORCE rewrites it"
-                )
-            if data_type in {"json", "vector"}:
-                raise self._unsupported(f"{table}.{name}", f"type {data_type}, which the log holds in a form of its own", "any other type")
-
-    def _unsupported(self, subject: str, seen: str, expected: str) -> Unsupported:
-        return Unsupported(
-            "The binary log does not tell all that happens to this table",
-            subject=f"{self._address.name}.{subject}",
-            seen=seen,
-            expected=expected,
-            hint="take `mode: cdc` from this table in limnos.yml; it is then read in full",
-        )
