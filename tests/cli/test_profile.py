@@ -46,7 +46,8 @@ def test_profile_fits_the_terminal(people, limnos, monkeypatch) -> None:
         assert max(map(len, shown.splitlines())) <= width
 
 
-def test_profile_holds_back_what_is_personal_unless_it_is_asked_for(people, limnos) -> None:
+def test_profile_holds_back_what_is_personal_unless_it_is_asked_for(people, limnos, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     for typed in (["profile", "shop.people"], ["profile", "shop.people", "--json"], ["profile", "shop.people", "--column", "mail"]):
         assert "@example.org" not in limnos(*typed).out
         assert "@example.org" in limnos(*typed, "--personal").out
