@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 
 from limnos.errors import ProjectInvalid
-from limnos.model.contract import Contract, Partition, RuleSpec, Severity
+from limnos.model.contract import Column, Contract, Partition, RuleSpec, Severity
 from limnos.model.names import TableName
 from limnos.model.project import Project, TableConfig
+from limnos.project import odcs_write
 from limnos.quality.rules import build_all
 
 Load = Callable[..., Project]
@@ -337,3 +338,9 @@ def test_a_contradiction_names_both_places(load: Load, said: str, what: str) -> 
         _table(load, KEYED, PROJECT + f"tables: {{shop.orders: {{{said}}}}}")
     assert caught.value.subject == "limnos.yml:3"
     assert "contracts/orders.odcs.yaml:6" in caught.value.seen + caught.value.expected
+
+
+def test_a_rule_that_says_more_than_the_word_required_is_not_written_as_that_word() -> None:
+    contract = Contract(TableName("s", "t"), (Column("a", pa.string()),))
+    assert odcs_write._sayable(RuleSpec("not_null", ("a",)), contract)
+    assert not odcs_write._sayable(RuleSpec("not_null", ("a",), {"missing": [""]}), contract)
