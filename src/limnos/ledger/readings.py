@@ -50,6 +50,7 @@ VERDICTS = _schema(
         ("numerator", pa.int64()),
         ("denominator", pa.int64()),
         ("proof", pa.string()),
+        ("value", pa.float64()),
         ("detail", pa.string()),
         ("judged_at", _UTC),
     ]

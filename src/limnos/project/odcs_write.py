@@ -191,7 +191,7 @@ def _sayable(rule: RuleSpec, contract: Contract) -> bool:
         case "primary_key":
             return rule.columns == contract.key
         case "not_null":
-            return len(rule.columns) == 1
+            return len(rule.columns) == 1 and not rule.arguments
         case "unique":
             return bool(rule.columns)
         case "accepted_values":

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 
 from limnos.errors import ProjectInvalid
-from limnos.model.contract import Contract, Partition, RuleSpec, Severity
+from limnos.model.contract import Column, Contract, Partition, RuleSpec, Severity
 from limnos.model.names import TableName
 from limnos.model.project import Project, TableConfig
+from limnos.project import odcs_write
 from limnos.quality.rules import build_all
 
 Load = Callable[..., Project]
@@ -372,3 +373,9 @@ def test_a_rule_in_our_own_words_that_is_wrong_is_an_error(load: Load, implement
 def test_a_custom_check_of_another_engine_is_an_error(load: Load) -> None:
     with pytest.raises(ProjectInvalid, match="type: custom"):
         _table(load, HEAD + "    quality:\n      - {type: custom, engine: soda, implementation: x}\n")
+
+
+def test_a_rule_that_says_more_than_the_word_required_is_not_written_as_that_word() -> None:
+    contract = Contract(TableName("s", "t"), (Column("a", pa.string()),))
+    assert odcs_write._sayable(RuleSpec("not_null", ("a",)), contract)
+    assert not odcs_write._sayable(RuleSpec("not_null", ("a",), {"missing": [""]}), contract)
