@@ -236,7 +236,14 @@ def mariadb(*settings: str) -> Generator[MariaDB]:
         if owner:
             shutil.chown(grants, owner)
         port = _free_port()
-        places = [f"--datadir={data}", f"--socket={home / 'socket'}", f"--pid-file={home / 'pid'}", f"--init-file={grants}"]
+        # A server that starts deletes what it takes for its own temporary tables, in a directory that all servers would share.
+        places = [
+            f"--datadir={data}",
+            f"--tmpdir={home}",
+            f"--socket={home / 'socket'}",
+            f"--pid-file={home / 'pid'}",
+            f"--init-file={grants}",
+        ]
         command = [server, "--no-defaults", f"--port={port}", *places, *MARIADB, *settings]
         version = subprocess.run([server, "--no-defaults", "--version"], capture_output=True, text=True, check=True).stdout.strip()
         with _running(command, home, port, stop=signal.SIGTERM, owner=owner) as running:

@@ -63,7 +63,7 @@ def test_a_rule_is_read_back_as_it_was(rule) -> None:
     assert isinstance(node, Mapped)
     checks = node.entries["checks"]
     assert isinstance(checks, Listed)
-    (read,) = read_checks(checks)
+    (read,) = read_checks(checks, TableName("shop", "orders"))
     assert (read.name, read.version, read.severity) == (rule.name, rule.version, rule.severity)
 
 

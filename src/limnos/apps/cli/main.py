@@ -29,7 +29,7 @@ VERBS = {
     "import": ("contracts", "Take over rules of dbt, DQDL, Great Expectations or Soda."),
     "export": ("contracts", "Write the contracts of tables as ODCS files."),
     "query": ("query", "Ask the published tables a question in SQL."),
-    "profile": ("profile", "Show what a table holds: nulls, ranges, patterns, keys and references."),
+    "profile": ("profile", "Show what a table holds: nulls, ranges, patterns, keys."),
     "suggest": ("suggest", "Propose rules for a table, with the evidence for each."),
     "status": ("state", "Show how each table stands."),
     "why": ("state", "Show whether a table can be trusted, and the evidence."),

@@ -328,7 +328,7 @@ def distinct(rules: Iterable[RuleSpec], taken: Collection[RuleSpec] = ()) -> tup
 
     Examples:
         >>> [one.name for one in distinct([RuleSpec("range", ("a",), {"min": 1}), RuleSpec("range", ("a",), {"max": 9})])]
-        ['range:a', 'range:a:17ddd13a0f2e']
+        ['range:a', 'range:a:66308e385ed4']
     """
     named = {rule.name: rule for rule in taken}
     found: list[RuleSpec] = []
