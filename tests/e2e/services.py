@@ -262,7 +262,7 @@ def mysql(*settings: str) -> Generator[MariaDB]:
     with tempfile.TemporaryDirectory(prefix="limnos-mysql-") as name:
         home = Path(name)
         data, password = home / "data", secrets.token_urlsafe(12)
-        places = ["--no-defaults", f"--datadir={data}", *user]
+        places = ["--no-defaults", f"--datadir={data}", f"--tmpdir={home}", *user]
         made = subprocess.run([server, *places, "--initialize-insecure"], capture_output=True, text=True, check=False, cwd=home)
         if made.returncode:
             raise Absent(f"mysqld --initialize-insecure failed: {made.stderr.strip()[-300:]}", [str(server)])
